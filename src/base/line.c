@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "base/line.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+void tine_sink_init(struct tine_sink *sink, const char *path)
+{
+	struct stat st;
+
+	sink->path[0] = '\0';
+	if (path && strcmp(path, "-") != 0 && strlen(path) < sizeof(sink->path))
+		strcpy(sink->path, path);
+	sink->stderr_known = fstat(STDERR_FILENO, &st) == 0;
+	if (sink->stderr_known) {
+		sink->stderr_dev = st.st_dev;
+		sink->stderr_ino = st.st_ino;
+	}
+}
+
+/* A stranger at descriptor 2 is written to only when that cannot damage anything: a terminal or other
+ * device, a pipe, or a file that somebody opened as a log (O_APPEND). */
+static bool stderr_is_harmless(const struct tine_sink *sink)
+{
+	struct stat st;
+	int flags;
+
+	if (fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	if (sink->stderr_known && st.st_dev == sink->stderr_dev && st.st_ino == sink->stderr_ino)
+		return true;
+	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))
+		return true;
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	return S_ISREG(st.st_mode) && flags >= 0 && (flags & O_APPEND);
+}
+
+static bool write_line(int fd, const struct tine_text *text)
+{
+	struct iovec parts[] = {
+		{ .iov_base = text->buf, .iov_len = text->length },
+		{ .iov_base = (char[]){ '\n' }, .iov_len = 1 },
+	};
+
+	return writev(fd, parts, 2) == (ssize_t)text->length + 1;
+}
+
+void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
+{
+	int saved_errno = errno;
+	bool written = false;
+
+	if (sink->path[0]) {
+		int fd = open(sink->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+
+		if (fd >= 0) {
+			written = write_line(fd, text);
+			close(fd);
+		}
+	}
+	if (!written && stderr_is_harmless(sink))
+		write_line(STDERR_FILENO, text);
+	errno = saved_errno;
+}

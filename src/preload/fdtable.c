@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/fdtable.h"
+
+#include <sys/mman.h>
+
+struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
+
+struct tine_fd_entry *tine_fd_make(int fd)
+{
+	const size_t leaf_bytes = sizeof(struct tine_fd_entry) * TINE_FD_LEAF;
+	struct tine_fd_entry *entry = tine_fd_find(fd), *none = NULL;
+	void *leaf;
+
+	if (entry || (unsigned)fd >= (unsigned)TINE_FD_LEAF * TINE_FD_LEAVES)
+		return entry;
+	/* Not malloc(): hooks run in signal handlers too. */
+	leaf = mmap(NULL, leaf_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (leaf == MAP_FAILED)
+		return NULL;
+	if (!atomic_compare_exchange_strong(&tine_fd_leaves[fd / TINE_FD_LEAF], &none, leaf))
+		munmap(leaf, leaf_bytes);
+	return tine_fd_find(fd);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "base/line.h"
+#include "base/option.h"
+#include "preload/known.h"
+#include "preload/report.h"
+#include "preload/scan.h"
+
+static struct tine_sink sink;
+static bool quiet, verbose;
+/* Of the thread that forks. */
+static __thread sigset_t mask_before_fork __attribute__((tls_model("initial-exec")));
+
+static void say(struct tine_text *text)
+{
+	tine_sink_write(&sink, text);
+}
+
+static void say_report(const struct tine_report *report, const char *topic)
+{
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (!report->failed && (quiet || (!report->severed && !verbose)))
+		return;
+	tine_report_begin(&text, line, sizeof(line), topic);
+	tine_report_text(report, tine_origin.parent, &text);
+	say(&text);
+}
+
+static void child_step(const char *topic)
+{
+	int saved_errno = errno;
+	struct tine_report report = { 0 };
+
+	tine_origin_adopt();
+	tine_scan_sever(&report);
+	say_report(&report, topic);
+	errno = saved_errno;
+}
+
+void tine_guard_missed_fork(void)
+{
+	child_step("fork without handlers");
+}
+
+void tine_guard_sever_late(int fd)
+{
+	struct tine_report report = { 0 };
+
+	tine_scan_sever_one(fd, &report);
+	say_report(&report, "first use after fork");
+}
+
+static void before_fork(void)
+{
+	sigset_t all;
+
+	tine_guard_enter();
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask_before_fork);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
+}
+
+static void after_fork_in_child(void)
+{
+	child_step("fork");
+	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
+}
+
+static void say_started(void)
+{
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	tine_report_begin(&text, line, sizeof(line), "guard");
+	tine_text_add(&text, "watching ");
+	tine_text_add_foreign(&text, program_invocation_name, strlen(program_invocation_name));
+	say(&text);
+}
+
+/* Settings were checked by `tine run`; set by hand and wrong, they are left at their defaults: a
+ * preloaded library does not stop a program. */
+static void read_settings(struct tine_settings *settings)
+{
+	char error[256];
+
+	if (tine_option_environment(TINE_COMMAND_RUN, settings, error, sizeof(error)) < 0)
+		*settings = (struct tine_settings){ 0 };
+	tine_sink_init(&sink, settings->log);
+	quiet = settings->quiet;
+	verbose = settings->verbose;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	int saved_errno = errno;
+	struct tine_settings settings = { 0 };
+
+	/* The loader keeps us out of setuid programs when our path has a slash; make sure. */
+	if (getauxval(AT_SECURE))
+		return;
+	read_settings(&settings);
+	tine_known_init(settings.ports);
+	tine_origin_init();
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	if (verbose)
+		say_started();
+	errno = saved_errno;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The interposed functions of libc, and nothing else. Each one asks first whether this process forked
+ * unnoticed (one memory load), tells track.c what the call means when the table says that it matters
+ * (one more load), and calls the next definition. A hook never changes what the call does.
+ *
+ * The real functions come from dlsym(RTLD_NEXT) at the first need: other libraries' constructors call
+ * us before our own has run.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "preload/fdtable.h"
+#include "preload/guard.h"
+#include "preload/track.h"
+
+/* Defined under another C name: the headers' own declarations (transparent unions, fortified inlines)
+ * stay out of the way, and our calls of the same function are visible as such. */
+#define HOOK(type, name, ...)                                                                          \
+	static type (*volatile real_##name)(__VA_ARGS__);                                              \
+	__attribute__((visibility("default"))) type hook_##name(__VA_ARGS__) __asm__(#name);           \
+	type hook_##name(__VA_ARGS__)
+
+#define ENTER(name)                                                                                    \
+	do {                                                                                           \
+		tine_guard_enter();                                                                    \
+		if (__builtin_expect(!real_##name, 0))                                                 \
+			real_##name = (__typeof__(real_##name))find_next(#name);                       \
+	} while (0)
+
+static int missing(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+/* A program can only call what its libc has, so a function that is not found is never called. */
+static void *find_next(const char *name)
+{
+	int saved_errno = errno;
+	void *found = dlsym(RTLD_NEXT, name);
+
+	errno = saved_errno;
+	return found ? found : (void *)missing;
+}
+
+/* ---- sockets come and go ----------------------------------------------------------------------- */
+
+static int made(int fd)
+{
+	if (fd >= 0)
+		tine_track_made(fd);
+	return fd;
+}
+
+HOOK(int, socket, int domain, int type, int protocol)
+{
+	ENTER(socket);
+	return made(real_socket(domain, type, protocol));
+}
+
+HOOK(int, accept, int fd, struct sockaddr *address, socklen_t *length)
+{
+	ENTER(accept);
+	return made(real_accept(fd, address, length));
+}
+
+HOOK(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	ENTER(accept4);
+	return made(real_accept4(fd, address, length, flags));
+}
+
+HOOK(int, connect, int fd, const struct sockaddr *address, socklen_t length)
+{
+	int rc;
+
+	ENTER(connect);
+	tine_track_connect(fd, address, length, __builtin_return_address(0));
+	rc = real_connect(fd, address, length);
+	if (rc < 0 && errno != EINPROGRESS && errno != EINTR && errno != EALREADY && errno != EISCONN &&
+	    errno != EAGAIN)
+		tine_track_connect_failed(fd);
+	return rc;
+}
+
+HOOK(int, close, int fd)
+{
+	ENTER(close);
+	if (tine_fd_word(fd))
+		tine_track_forget((unsigned)fd, (unsigned)fd);
+	return real_close(fd);
+}
+
+HOOK(int, dup2, int fd, int number)
+{
+	ENTER(dup2);
+	if (fd != number && tine_fd_word(number))
+		tine_track_forget((unsigned)number, (unsigned)number);
+	return real_dup2(fd, number);
+}
+
+HOOK(int, dup3, int fd, int number, int flags)
+{
+	ENTER(dup3);
+	if (tine_fd_word(number))
+		tine_track_forget((unsigned)number, (unsigned)number);
+	return real_dup3(fd, number, flags);
+}
+
+HOOK(int, close_range, unsigned first, unsigned last, int flags)
+{
+	ENTER(close_range);
+	tine_track_forget(first, last);
+	return real_close_range(first, last, flags);
+}
+
+HOOK(void, closefrom, int first)
+{
+	ENTER(closefrom);
+	tine_track_forget(first < 0 ? 0 : (unsigned)first, UINT_MAX);
+	real_closefrom(first);
+}
+
+HOOK(int, shutdown, int fd, int how)
+{
+	ENTER(shutdown);
+	return real_shutdown(fd, how);
+}
+
+HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
+{
+	ENTER(epoll_ctl);
+	return real_epoll_ctl(epoll, operation, fd, event);
+}
+
+/* ---- bytes go out ------------------------------------------------------------------------------ */
+
+static inline bool looks_at_send(int fd)
+{
+	return __builtin_expect((tine_fd_word(fd) & TINE_FD_LOOK_SEND) != 0, 0);
+}
+
+static ssize_t watched(int fd, const struct iovec *parts, size_t count, ssize_t sent)
+{
+	tine_track_sent(fd, parts, count, sent);
+	return sent;
+}
+
+HOOK(ssize_t, send, int fd, const void *bytes, size_t length, int flags)
+{
+	struct iovec part = { (void *)bytes, length };
+
+	ENTER(send);
+	if (!looks_at_send(fd))
+		return real_send(fd, bytes, length, flags);
+	tine_track_send(fd, &part, 1);
+	return watched(fd, &part, 1, real_send(fd, bytes, length, flags));
+}
+
+HOOK(ssize_t, sendto, int fd, const void *bytes, size_t length, int flags, const struct sockaddr *to,
+     socklen_t to_length)
+{
+	struct iovec part = { (void *)bytes, length };
+
+	ENTER(sendto);
+	if (!looks_at_send(fd))
+		return real_sendto(fd, bytes, length, flags, to, to_length);
+	tine_track_send(fd, &part, 1);
+	return watched(fd, &part, 1, real_sendto(fd, bytes, length, flags, to, to_length));
+}
+
+HOOK(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
+{
+	ENTER(sendmsg);
+	if (!looks_at_send(fd))
+		return real_sendmsg(fd, message, flags);
+	tine_track_send(fd, message->msg_iov, message->msg_iovlen);
+	return watched(fd, message->msg_iov, message->msg_iovlen, real_sendmsg(fd, message, flags));
+}
+
+HOOK(ssize_t, write, int fd, const void *bytes, size_t length)
+{
+	struct iovec part = { (void *)bytes, length };
+
+	ENTER(write);
+	if (!looks_at_send(fd))
+		return real_write(fd, bytes, length);
+	tine_track_send(fd, &part, 1);
+	return watched(fd, &part, 1, real_write(fd, bytes, length));
+}
+
+HOOK(ssize_t, writev, int fd, const struct iovec *parts, int count)
+{
+	ENTER(writev);
+	if (!looks_at_send(fd) || count <= 0)
+		return real_writev(fd, parts, count);
+	tine_track_send(fd, parts, (size_t)count);
+	return watched(fd, parts, (size_t)count, real_writev(fd, parts, count));
+}
+
+/* ---- bytes come in ----------------------------------------------------------------------------- */
+
+/* Only the end of a reply matters; one that is scattered over several buffers is not looked at. */
+static inline ssize_t received(int fd, const void *bytes, ssize_t length)
+{
+	if (__builtin_expect((tine_fd_word(fd) & TINE_FD_LOOK_RECV) != 0, 0) && length > 0)
+		tine_track_received(fd, bytes, (size_t)length);
+	return length;
+}
+
+HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
+{
+	ENTER(recv);
+	return received(fd, bytes, real_recv(fd, bytes, size, flags));
+}
+
+HOOK(ssize_t, recvfrom, int fd, void *bytes, size_t size, int flags, struct sockaddr *from,
+     socklen_t *from_length)
+{
+	ENTER(recvfrom);
+	return received(fd, bytes, real_recvfrom(fd, bytes, size, flags, from, from_length));
+}
+
+HOOK(ssize_t, read, int fd, void *bytes, size_t size)
+{
+	ENTER(read);
+	return received(fd, bytes, real_read(fd, bytes, size));
+}
+
+HOOK(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
+{
+	ssize_t length;
+
+	ENTER(recvmsg);
+	length = real_recvmsg(fd, message, flags);
+	if (message->msg_iovlen == 1)
+		received(fd, message->msg_iov[0].iov_base, length);
+	return length;
+}
+
+HOOK(ssize_t, readv, int fd, const struct iovec *parts, int count)
+{
+	ssize_t length;
+
+	ENTER(readv);
+	length = real_readv(fd, parts, count);
+	if (count == 1)
+		received(fd, parts[0].iov_base, length);
+	return length;
+}
+
+/* What recv, recvfrom and read are called as in programs built with _FORTIFY_SOURCE. */
+
+HOOK(ssize_t, __recv_chk, int fd, void *bytes, size_t size, size_t room, int flags)
+{
+	ENTER(__recv_chk);
+	return received(fd, bytes, real___recv_chk(fd, bytes, size, room, flags));
+}
+
+HOOK(ssize_t, __recvfrom_chk, int fd, void *bytes, size_t size, size_t room, int flags,
+     struct sockaddr *from, socklen_t *from_length)
+{
+	ENTER(__recvfrom_chk);
+	return received(fd, bytes,
+			real___recvfrom_chk(fd, bytes, size, room, flags, from, from_length));
+}
+
+HOOK(ssize_t, __read_chk, int fd, void *bytes, size_t size, size_t room)
+{
+	ENTER(__read_chk);
+	return received(fd, bytes, real___read_chk(fd, bytes, size, room));
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/track.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fork/origin.h"
+#include "preload/fdtable.h"
+#include "preload/guard.h"
+#include "preload/known.h"
+#include "preload/wire.h"
+
+/* A ClientHello fits; a start that is longer is judged by this much of it. */
+#define GATHER_BYTES 2048
+
+/* glibc 2.35 and later; lock-free and async-signal-safe, unlike dladdr(). */
+extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
+
+static void set_word(struct tine_fd_entry *entry, uint64_t word)
+{
+	atomic_store_explicit(&entry->word, word, memory_order_relaxed);
+}
+
+/* Keep the inode, replace the rest. */
+static void set_state(struct tine_fd_entry *entry, uint64_t word, uint64_t state)
+{
+	set_word(entry, (word >> TINE_FD_INODE_SHIFT << TINE_FD_INODE_SHIFT) | state);
+}
+
+void tine_track_made(int fd)
+{
+	int saved_errno = errno;
+	struct tine_fd_entry *entry = tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
+
+	if (entry)
+		set_word(entry, TINE_FD_QUIET);
+	errno = saved_errno;
+}
+
+static bool called_by_libpq(void *caller)
+{
+	struct dl_find_object found;
+	const char *name;
+
+	if (!_dl_find_object || _dl_find_object(caller, &found) != 0)
+		return false;
+	name = strrchr(found.dlfo_link_map->l_name, '/');
+	name = name ? name + 1 : found.dlfo_link_map->l_name;
+	return strncmp(name, "libpq.", 6) == 0 || strncmp(name, "libpq-", 6) == 0;
+}
+
+static bool already_begun(uint64_t word, ino_t inode)
+{
+	return (word & TINE_FD_STATE_MASK) > TINE_FD_QUIET && word >> TINE_FD_INODE_SHIFT == inode;
+}
+
+void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length, void *caller)
+{
+	int saved_errno = errno;
+	struct tine_fd_entry *entry;
+	struct stat st;
+
+	if (tine_origin_is_borrowed() || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		goto out;
+	entry = tine_fd_make(fd);
+	/* A non-blocking connect() may be called again to learn how it went. */
+	if (!entry || already_begun(entry->word, st.st_ino))
+		goto out;
+	entry->start_length = 0;
+	set_word(entry, (uint64_t)st.st_ino << TINE_FD_INODE_SHIFT | TINE_FD_CONNECTED |
+				TINE_FD_LOOK_SEND |
+				(tine_known_address(address, length) || called_by_libpq(caller) ?
+					 TINE_FD_NAMED :
+					 0));
+out:
+	errno = saved_errno;
+}
+
+void tine_track_connect_failed(int fd)
+{
+	int saved_errno = errno;
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+
+	if (entry && (entry->word & TINE_FD_STATE_MASK) == TINE_FD_CONNECTED &&
+	    !tine_origin_is_borrowed())
+		set_word(entry, TINE_FD_QUIET);
+	errno = saved_errno;
+}
+
+static size_t gather(uint8_t *buf, size_t size, const struct iovec *parts, size_t count)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < count && length < size; i++) {
+		size_t bytes = parts[i].iov_len < size - length ? parts[i].iov_len : size - length;
+
+		memcpy(buf + length, parts[i].iov_base, bytes);
+		length += bytes;
+	}
+	return length;
+}
+
+static void learn_peer(int fd)
+{
+	struct sockaddr_storage peer = { 0 };
+	socklen_t length = sizeof(peer);
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0)
+		tine_known_learn((struct sockaddr *)&peer, length);
+}
+
+/* What a verdict on the first bytes makes of an entry; 0 = not decided yet. */
+static uint64_t state_after(enum tine_wire_verdict verdict, bool named)
+{
+	switch (verdict) {
+	case TINE_WIRE_NEGOTIATION:
+		return TINE_FD_POSTGRES | TINE_FD_LOOK_SEND;
+	case TINE_WIRE_PLAIN:
+		return TINE_FD_POSTGRES | TINE_FD_LOOK_SEND | TINE_FD_LOOK_RECV | TINE_FD_TX_BUSY;
+	case TINE_WIRE_TLS_NAMED:
+		return TINE_FD_POSTGRES | TINE_FD_TLS;
+	case TINE_WIRE_TLS:
+		return named ? TINE_FD_POSTGRES | TINE_FD_TLS : TINE_FD_OTHER;
+	case TINE_WIRE_OTHER:
+		return TINE_FD_OTHER;
+	case TINE_WIRE_SHORT:
+		break;
+	}
+	return 0;
+}
+
+/* After SSLRequest or GSSENCRequest: another request, a start in the clear, or encrypted records. */
+static void judge_second_start(struct tine_fd_entry *entry, uint64_t word, const uint8_t *bytes,
+			       size_t length)
+{
+	enum tine_wire_verdict verdict = tine_wire_judge(bytes, length);
+
+	if (verdict == TINE_WIRE_PLAIN)
+		set_state(entry, word, state_after(verdict, true));
+	else if (verdict != TINE_WIRE_NEGOTIATION)
+		set_state(entry, word, TINE_FD_POSTGRES | TINE_FD_TLS);
+}
+
+static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word, const uint8_t *bytes,
+			      size_t length)
+{
+	uint8_t start[sizeof(entry->start) + GATHER_BYTES];
+	uint64_t state;
+
+	memcpy(start, entry->start, entry->start_length);
+	memcpy(start + entry->start_length, bytes, length);
+	state = state_after(tine_wire_judge(start, entry->start_length + length), word & TINE_FD_NAMED);
+	if (!state)
+		return;
+	set_state(entry, word, state);
+	if ((state & TINE_FD_STATE_MASK) != TINE_FD_POSTGRES)
+		return;
+	if (word & TINE_FD_INHERITED)
+		tine_guard_sever_late(fd);
+	else
+		learn_peer(fd);
+}
+
+void tine_track_send(int fd, const struct iovec *parts, size_t count)
+{
+	int saved_errno = errno;
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	uint64_t word = entry->word;
+	uint8_t bytes[GATHER_BYTES];
+	size_t length;
+
+	if (word & TINE_FD_LOOK_RECV) {
+		set_word(entry, (word & ~TINE_FD_TX_MASK) | TINE_FD_TX_BUSY);
+		return;
+	}
+	length = gather(bytes, sizeof(bytes), parts, count);
+	if (length && !tine_origin_is_borrowed()) {
+		if ((word & TINE_FD_STATE_MASK) == TINE_FD_CONNECTED)
+			judge_first_start(fd, entry, word, bytes, length);
+		else
+			judge_second_start(entry, word, bytes, length);
+	}
+	errno = saved_errno;
+}
+
+void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	size_t room = sizeof(entry->start) - entry->start_length, length;
+
+	if (sent <= 0 || (entry->word & TINE_FD_STATE_MASK) != TINE_FD_CONNECTED)
+		return;
+	length = gather(entry->start + entry->start_length, room, parts, count);
+	entry->start_length += (uint8_t)(length < (size_t)sent ? length : (size_t)sent);
+}
+
+void tine_track_received(int fd, const void *bytes, size_t length)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	char status = tine_wire_transaction(bytes, length);
+
+	if (status)
+		set_word(entry, (entry->word & ~TINE_FD_TX_MASK) |
+					(status == 'I' ? TINE_FD_TX_IDLE : TINE_FD_TX_OPEN));
+}
+
+void tine_track_forget(unsigned first, unsigned last)
+{
+	int saved_errno = errno;
+	const unsigned numbers = (unsigned)TINE_FD_LEAF * TINE_FD_LEAVES;
+
+	for (unsigned fd = first; fd <= last && fd < numbers; fd++) {
+		struct tine_fd_entry *entry = tine_fd_find((int)fd);
+
+		if (!entry) {
+			fd |= TINE_FD_LEAF - 1;
+			continue;
+		}
+		if (!entry->word)
+			continue;
+		if (tine_origin_is_borrowed())
+			break;
+		set_word(entry, TINE_FD_UNKNOWN);
+	}
+	errno = saved_errno;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What the hooks tell the table: sockets made, connections begun, first bytes sent, replies received.
+ *
+ * All of these are called around a system call of the program, keep errno, take no lock and call
+ * nothing that may not run in a signal handler. In a vfork child, which runs on its parent's memory,
+ * they change nothing.
+ */
+#ifndef TINE_PRELOAD_TRACK_H
+#define TINE_PRELOAD_TRACK_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/** socket() or accept() returned fd: whatever the number was before is gone. */
+void tine_track_made(int fd);
+
+/** connect() is about to be called.
+ *  @param caller  return address of the call: connections made by a library named libpq are
+ *                 PostgreSQL's before their first byte */
+void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length, void *caller);
+
+/** connect() failed for good. */
+void tine_track_connect_failed(int fd);
+
+/** The hook saw TINE_FD_LOOK_SEND on fd and bytes are about to be sent. Severs fd first when they show
+ *  that it is an ancestor's PostgreSQL connection. */
+void tine_track_send(int fd, const struct iovec *parts, size_t count);
+
+/** The same bytes have been sent, as many as the system call returned. */
+void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent);
+
+/** The hook saw TINE_FD_LOOK_RECV on fd and bytes have arrived. */
+void tine_track_received(int fd, const void *bytes, size_t length);
+
+/** The numbers first to last are closed or replaced. */
+void tine_track_forget(unsigned first, unsigned last);
+
+#endif
