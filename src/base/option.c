@@ -26,6 +26,9 @@ const struct tine_option tine_options[] = {
 	  "do." },
 	{ "strict", 's', "TINE_STRICT", TINE_OPTION_FLAG, NULL, NULL, FIELD(strict), TINE_COMMAND_RUN,
 	  "Refuse to start a program that cannot be protected (exit status 126) instead of warning." },
+	{ "no-audit", 'A', "TINE_NO_AUDIT", TINE_OPTION_FLAG, NULL, NULL, FIELD(no_audit), TINE_COMMAND_RUN,
+	  "Do not add tine's auditor to LD_AUDIT. Connections of libraries opened with RTLD_DEEPBIND "
+	  "(PHP's extensions) are then recognised by their address only." },
 	{ "check", 'c', NULL, TINE_OPTION_FLAG, NULL, NULL, FIELD(check), TINE_COMMAND_RUN,
 	  "Report whether CMD would be protected, and why not, and exit without running it: status 0 "
 	  "when it would be, 1 when not." },

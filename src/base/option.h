@@ -30,6 +30,7 @@ struct tine_settings {
 	bool verbose;
 	bool strict;
 	bool check;
+	bool no_audit;
 	bool json;
 	bool help;
 };

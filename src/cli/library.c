@@ -13,7 +13,7 @@
 
 /* ---- finding it -------------------------------------------------------------------------------- */
 
-int tine_library_find(char ret_path[PATH_MAX])
+int tine_library_find(const char *name, char ret_path[PATH_MAX])
 {
 	static const char *const places[] = { "", TINE_LIBRARY_FROM_BIN "/" };
 	char directory[PATH_MAX], candidate[2 * PATH_MAX];
@@ -25,7 +25,7 @@ int tine_library_find(char ret_path[PATH_MAX])
 	*(strrchr(directory, '/') + 1) = '\0';
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i],
-			 TINE_LIBRARY_NAME);
+			 name);
 		if (realpath(candidate, ret_path) && access(ret_path, R_OK) == 0)
 			return 0;
 	}
@@ -65,6 +65,7 @@ static uint64_t hash(const char *string)
 
 static int link_in(const char *directory, const char *path, char ret_path[PATH_MAX])
 {
+	const char *name = strrchr(path, '/');
 	char target[PATH_MAX];
 	ssize_t length;
 
@@ -73,9 +74,9 @@ static int link_in(const char *directory, const char *path, char ret_path[PATH_M
 	    !own_directory(directory))
 		return -EACCES;
 	mkdir(ret_path, 0711);
-	if (strlen(ret_path) + sizeof("/" TINE_LIBRARY_NAME) > PATH_MAX)
+	if (strlen(ret_path) + strlen(name) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	strcat(ret_path, "/" TINE_LIBRARY_NAME);
+	strcat(ret_path, name);
 	if (symlink(path, ret_path) < 0 && errno != EEXIST)
 		return -errno;
 	length = readlink(ret_path, target, sizeof(target) - 1);
@@ -108,15 +109,14 @@ int tine_library_preloadable(const char *path, char ret_path[PATH_MAX])
 	return link_in(directory, path, ret_path);
 }
 
-/* ---- LD_PRELOAD -------------------------------------------------------------------------------- */
+/* ---- LD_PRELOAD and LD_AUDIT -------------------------------------------------------------------------------- */
 
-static bool is_ours(const char *entry, size_t length)
+static bool is_ours(const char *entry, size_t length, const char *library)
 {
-	const char *slash = memrchr(entry, '/', length);
+	const char *slash = memrchr(entry, '/', length), *name = strrchr(library, '/') + 1;
 	size_t skip = slash ? (size_t)(slash - entry) + 1 : 0;
 
-	return length - skip == strlen(TINE_LIBRARY_NAME) &&
-	       memcmp(entry + skip, TINE_LIBRARY_NAME, length - skip) == 0;
+	return length - skip == strlen(name) && memcmp(entry + skip, name, length - skip) == 0;
 }
 
 int tine_library_extend(const char *before, const char *library, char *ret_value, size_t size_bytes)
@@ -126,7 +126,7 @@ int tine_library_extend(const char *before, const char *library, char *ret_value
 	for (const char *entry = before ? before : ""; *entry;) {
 		size_t length = strcspn(entry, " :");
 
-		if (length && !is_ours(entry, length)) {
+		if (length && !is_ours(entry, length, library)) {
 			if (used + length + 2 > size_bytes)
 				return -E2BIG;
 			memcpy(ret_value + used, entry, length);

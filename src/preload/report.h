@@ -17,7 +17,7 @@ struct tine_report {
 	int failed_errno; /* of the first failure */
 	unsigned open;    /* in a transaction */
 	unsigned busy;    /* in the middle of a request */
-	unsigned hidden;  /* encrypted: the state cannot be seen */
+	unsigned hidden;  /* encrypted or never watched: the state cannot be seen */
 	struct tine_report_peer {
 		struct sockaddr_storage address;
 		socklen_t length; /* 0 = not connected yet */

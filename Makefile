@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: PostgreSQL
+# The front door. Every target is one line that calls meson or a script in tools/.
+#
+#	make demo      the main job on a private PostgreSQL (installs what it needs)
+#	make test      all tests (installs what it needs)
+#	make build     build/tine and build/libtine-preload.so
+#	make install   PREFIX=/usr/local DESTDIR=
+
+BUILD ?= build
+PREFIX ?= /usr/local
+
+.PHONY: all build demo test install lint fuzz bench-guard setup-build setup-test clean
+
+all: build
+
+build: setup-build
+	@tools/build $(BUILD) $(PREFIX)
+
+demo: setup-test build
+	@TINE_BUILD=$(abspath $(BUILD)) tools/demo
+
+test: setup-test build
+	@TINE_BUILD=$(abspath $(BUILD)) tools/test $(TESTS)
+
+install: build
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+lint: setup-test build
+	@tools/lint $(BUILD)
+
+fuzz: setup-test
+	@tools/fuzz $(SECONDS_EACH)
+
+bench-guard: setup-test build
+	@TINE_BUILD=$(abspath $(BUILD)) tools/bench-guard
+
+setup-build:
+	@tools/setup build
+
+setup-test:
+	@tools/setup build test
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-*
