@@ -133,7 +133,7 @@ void tine_report_text(const struct tine_report *report, pid_t parent, struct tin
 		add_count(ret_text, report->busy, " in the middle of a request");
 		if (!report->open && !report->busy && !report->hidden)
 			tine_text_add(ret_text, ", none in a transaction");
-		add_count(ret_text, report->hidden, " whose transaction state cannot be seen");
+		add_count(ret_text, report->hidden, " whose transaction state is not visible");
 	}
 	if (report->failed) {
 		add_count(ret_text, report->failed, " COULD NOT BE SEVERED and are shared: ");

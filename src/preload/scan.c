@@ -192,6 +192,8 @@ static void check_entry(struct scan *scan, int fd, struct tine_fd_entry *entry)
 		return;
 	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_ino != word >> TINE_FD_INODE_SHIFT)
 		entry->word = TINE_FD_UNKNOWN;
+	else if (!is_stream(fd)) /* a datagram socket can be "connected" to any port */
+		entry->word = TINE_FD_OTHER;
 	else if (state == TINE_FD_POSTGRES || (word & TINE_FD_NAMED))
 		sever(scan, fd, word);
 	else

@@ -5,7 +5,7 @@
 
 #define JUDGE(bytes) tine_wire_judge((const uint8_t *)(bytes), sizeof(bytes) - 1)
 
-static const char startup[] = "\0\0\0\x17\0\3\0\0user\0app\0\0";
+static const char startup[] = "\0\0\0\x12\0\3\0\0user\0app\0\0";
 
 TEST(recognises_each_start)
 {
@@ -14,7 +14,7 @@ TEST(recognises_each_start)
 	CHECK_INT(JUDGE("\0\0\0\x10\x4\xd2\x16\x2e\0\0\0\1\0\0\0\2"), ==, TINE_WIRE_PLAIN);
 	CHECK_INT(JUDGE(startup), ==, TINE_WIRE_PLAIN);
 	/* protocol 3.2 and the greasing value of newer clients */
-	CHECK_INT(JUDGE("\0\0\0\x17\0\3\0\2user\0app\0\0"), ==, TINE_WIRE_PLAIN);
+	CHECK_INT(JUDGE("\0\0\0\x12\0\3\0\2user\0app\0\0"), ==, TINE_WIRE_PLAIN);
 	CHECK_INT(JUDGE("\0\0\0\x17\0\3\x27\x0f_pq_.x\0\0\0"), ==, TINE_WIRE_PLAIN);
 }
 
