@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Scope-bound clean-up: a variable marked cleanup_(fn) is given to fn on every way out of its scope.
- * take_ptr() and take_fd() hand the ownership over to the caller instead.
+ * Scope-bound clean-up: a variable marked cleanup_(fn) is given to fn on every way out of its
+ * scope. take_ptr() and take_fd() hand the ownership over to the caller instead.
  */
 #ifndef TINE_BASE_CLEANUP_H
 #define TINE_BASE_CLEANUP_H

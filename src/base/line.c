@@ -21,8 +21,8 @@ void tine_sink_init(struct tine_sink *sink, const char *path)
 	}
 }
 
-/* A stranger at descriptor 2 is written to only when that cannot damage anything: a terminal or other
- * device, a pipe, or a file that somebody opened as a log (O_APPEND). */
+/* A stranger at descriptor 2 is written to only when that cannot damage anything: a terminal or
+ * other device, a pipe, or a file that somebody opened as a log (O_APPEND). */
 static bool stderr_is_harmless(const struct tine_sink *sink)
 {
 	struct stat st;
@@ -54,7 +54,8 @@ void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
 	bool written = false;
 
 	if (sink->path[0]) {
-		int fd = open(sink->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+		int fd = open(sink->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+			      0600);
 
 		if (fd >= 0) {
 			written = write_line(fd, text);

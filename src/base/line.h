@@ -3,9 +3,9 @@
  * Log lines. A line goes out in one write(2), so lines of many processes never interleave (POSIX
  * promises it for O_APPEND files and, up to PIPE_BUF bytes, for pipes).
  *
- * The standard error of a long-lived process cannot be trusted: a daemon closes descriptor 2, and the
- * next file it opens, perhaps its own data, gets that number. So a sink remembers what descriptor 2
- * was when it was set up and writes to another thing only if that can do no harm.
+ * The standard error of a long-lived process cannot be trusted: a daemon closes descriptor 2, and
+ * the next file it opens, perhaps its own data, gets that number. So a sink remembers what
+ * descriptor 2 was when it was set up and writes to another thing only if that can do no harm.
  *
  * Fork: a sink is plain data and stays valid in the child. Locks: none. Async-signal-safe.
  */
@@ -26,13 +26,13 @@ struct tine_sink {
 	bool stderr_known;
 };
 
-/** Set a sink up. @param path NULL, "" or "-" for standard error, else a file that is appended to and,
- *  when missing, created with mode 0600. The file is opened anew for each line: a daemon that closes
- *  all its descriptors, or a log rotation, costs no line. */
+/** Set a sink up. @param path NULL, "" or "-" for standard error, else a file that is appended to
+ * and, when missing, created with mode 0600. The file is opened anew for each line: a daemon that
+ * closes all its descriptors, or a log rotation, costs no line. */
 void tine_sink_init(struct tine_sink *sink, const char *path);
 
-/** Write text and a newline. When the file cannot be opened the line goes to standard error. Failures
- *  are silent: a log line is never worth disturbing the program. errno is kept. */
+/** Write text and a newline. When the file cannot be opened the line goes to standard error.
+ * Failures are silent: a log line is never worth disturbing the program. errno is kept. */
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text);
 
 #endif

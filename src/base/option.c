@@ -9,33 +9,97 @@
 
 #include "base/ports.h"
 
-#define FIELD(name) offsetof(struct tine_settings, name)
-
 const struct tine_option tine_options[] = {
-	{ "port", 'p', "TINE_PORT", TINE_OPTION_PORTS, "N[,N...]", NULL, FIELD(ports), TINE_COMMAND_RUN,
-	  "Connections to these TCP ports are PostgreSQL's, besides 5432, 6432, PGPORT and the ports of "
-	  "postgres:// URLs in the environment. Rarely needed: a connection is also recognised by the "
-	  "first bytes it sends." },
-	{ "log", 'l', "TINE_LOG", TINE_OPTION_TEXT, "FILE|-", "-", FIELD(log), TINE_COMMAND_RUN,
-	  "Append tine's lines to FILE (made with mode 0600 when missing); '-' is standard error." },
-	{ "quiet", 'q', "TINE_QUIET", TINE_OPTION_FLAG, NULL, NULL, FIELD(quiet), TINE_COMMAND_RUN,
-	  "Say only what failed: no line for a fork that went as it should, no warning about a program "
-	  "that cannot be protected." },
-	{ "verbose", 'v', "TINE_VERBOSE", TINE_OPTION_FLAG, NULL, NULL, FIELD(verbose), TINE_COMMAND_RUN,
-	  "Also say when the guard starts in a process, and for every fork that there was nothing to "
-	  "do." },
-	{ "strict", 's', "TINE_STRICT", TINE_OPTION_FLAG, NULL, NULL, FIELD(strict), TINE_COMMAND_RUN,
-	  "Refuse to start a program that cannot be protected (exit status 126) instead of warning." },
-	{ "no-audit", 'A', "TINE_NO_AUDIT", TINE_OPTION_FLAG, NULL, NULL, FIELD(no_audit), TINE_COMMAND_RUN,
-	  "Do not add tine's auditor to LD_AUDIT. Connections of libraries opened with RTLD_DEEPBIND "
-	  "(PHP's extensions) are then recognised by their address only." },
-	{ "check", 'c', NULL, TINE_OPTION_FLAG, NULL, NULL, FIELD(check), TINE_COMMAND_RUN,
-	  "Report whether CMD would be protected, and why not, and exit without running it: status 0 "
-	  "when it would be, 1 when not." },
-	{ "json", 'j', NULL, TINE_OPTION_FLAG, NULL, NULL, FIELD(json), TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
-	  "Print the report as JSON." },
-	{ "help", 'h', NULL, TINE_OPTION_FLAG, NULL, NULL, FIELD(help), TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
-	  "Print this help and exit." },
+	{
+		.name = "port",
+		.letter = 'p',
+		.env = "TINE_PORT",
+		.type = TINE_OPTION_PORTS,
+		.metavar = "N[,N...]",
+		.offset = offsetof(struct tine_settings, ports),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Connections to these TCP ports are PostgreSQL's, besides 5432, 6432, "
+			"PGPORT and the ports of postgres:// URLs in the environment. Rarely "
+			"needed: a connection is also recognised by the first bytes it sends.",
+	},
+	{
+		.name = "log",
+		.letter = 'l',
+		.env = "TINE_LOG",
+		.type = TINE_OPTION_TEXT,
+		.metavar = "FILE|-",
+		.initial = "-",
+		.offset = offsetof(struct tine_settings, log),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Append tine's lines to FILE (made with mode 0600 when missing); '-' is "
+			"standard error.",
+	},
+	{
+		.name = "quiet",
+		.letter = 'q',
+		.env = "TINE_QUIET",
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, quiet),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Say only what failed: no line for a fork that went as it should, no "
+			"warning about a program that cannot be protected.",
+	},
+	{
+		.name = "verbose",
+		.letter = 'v',
+		.env = "TINE_VERBOSE",
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, verbose),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Also say when the guard starts in a process, and for every fork that "
+			"there was nothing to do.",
+	},
+	{
+		.name = "strict",
+		.letter = 's',
+		.env = "TINE_STRICT",
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, strict),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Refuse to start a program that cannot be protected (exit status 126) "
+			"instead of warning.",
+	},
+	{
+		.name = "no-audit",
+		.letter = 'A',
+		.env = "TINE_NO_AUDIT",
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, no_audit),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Do not add tine's auditor to LD_AUDIT. Connections of libraries opened "
+			"with RTLD_DEEPBIND (PHP's extensions) are then recognised by their "
+			"address only.",
+	},
+	{
+		.name = "check",
+		.letter = 'c',
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, check),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Report whether CMD would be protected, and why not, and exit without "
+			"running it: status 0 when it would be, 1 when not.",
+	},
+	{
+		.name = "json",
+		.letter = 'j',
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, json),
+		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
+		.help = "Print the report as JSON.",
+	},
+	{
+		.name = "help",
+		.letter = 'h',
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, help),
+		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
+		.help = "Print this help and exit.",
+	},
 };
 
 const size_t tine_options_count = sizeof(tine_options) / sizeof(tine_options[0]);
@@ -54,14 +118,15 @@ static int parse_flag(const char *value, bool *ret_on)
 	return -EINVAL;
 }
 
-static int refuse(const char *origin, const char *value, const char *wanted, char *error, size_t size)
+static int refuse(const char *origin, const char *value, const char *wanted, char *error,
+		  size_t size)
 {
 	snprintf(error, size, "%s: '%s' is not %s", origin, value, wanted);
 	return -EINVAL;
 }
 
-int tine_option_set(const struct tine_option *option, struct tine_settings *settings, const char *value,
-		    const char *origin, char *error, size_t error_size)
+int tine_option_set(const struct tine_option *option, struct tine_settings *settings,
+		    const char *value, const char *origin, char *error, size_t error_size)
 {
 	void *field = (char *)settings + option->offset;
 
@@ -75,8 +140,8 @@ int tine_option_set(const struct tine_option *option, struct tine_settings *sett
 	case TINE_OPTION_PORTS:
 		if (tine_ports_add_list(NULL, value) < 0)
 			return refuse(origin, value,
-				      "a list of port numbers from 1 to 65535, such as 5432,47021", error,
-				      error_size);
+				      "a list of port numbers from 1 to 65535, such as 5432,47021",
+				      error, error_size);
 		*(const char **)field = value;
 		return 0;
 	case TINE_OPTION_TEXT:
@@ -154,7 +219,8 @@ static int set_from(struct arguments *args, const struct tine_option *option, co
 		}
 		value = args->argv[++args->at];
 	}
-	return tine_option_set(option, args->settings, value, origin, args->error, args->error_size);
+	return tine_option_set(option, args->settings, value, origin, args->error,
+			       args->error_size);
 }
 
 static int set_long(struct arguments *args, const char *argument)
@@ -210,7 +276,8 @@ int tine_option_arguments(unsigned command, int argc, char **argv, struct tine_s
 			args.at++;
 			break;
 		}
-		rc = argument[1] == '-' ? set_long(&args, argument) : set_letters(&args, argument + 1);
+		rc = argument[1] == '-' ? set_long(&args, argument)
+					: set_letters(&args, argument + 1);
 		if (rc < 0)
 			return rc;
 	}

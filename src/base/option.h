@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The one option table. A row feeds the settings struct, the environment, the command line, the help
- * text and the man page (through the build-time program optdoc), and a test that they agree.
+ * The one option table. A row feeds the settings struct, the environment, the command line, the
+ * help text and the man page (through the build-time program optdoc), and a test that they agree.
  *
  * A value is checked where it is set; a wrong one is an error that names the option, the value and
  * what would be right. Nothing here allocates: texts are borrowed from argv or the environment.
@@ -36,9 +36,9 @@ struct tine_settings {
 };
 
 struct tine_option {
-	const char *name;    /* as on the command line, without "--" */
-	char letter;         /* short form, or 0 */
-	const char *env;     /* TINE_… variable, or NULL when the environment cannot set it */
+	const char *name; /* as on the command line, without "--" */
+	char letter;      /* short form, or 0 */
+	const char *env;  /* TINE_… variable, or NULL when the environment cannot set it */
 	enum tine_option_type type;
 	const char *metavar; /* NULL for flags */
 	const char *initial; /* default as shown to people, or NULL */
@@ -55,8 +55,8 @@ extern const size_t tine_options_count;
  *  @param origin  how the user wrote it ("--port", "TINE_PORT"); goes into the error
  *  @param error   receives one line on failure
  *  @return 0 or -EINVAL; settings is unchanged on failure */
-int tine_option_set(const struct tine_option *option, struct tine_settings *settings, const char *value,
-		    const char *origin, char *error, size_t error_size);
+int tine_option_set(const struct tine_option *option, struct tine_settings *settings,
+		    const char *value, const char *origin, char *error, size_t error_size);
 
 /** Set what the environment says for a command (a mask of enum tine_option_commands).
  *  @return as tine_option_set(); stops at the first error */

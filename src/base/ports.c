@@ -9,7 +9,8 @@
 
 #define DEFAULT_PORT 5432
 
-/* Read a decimal port at *at, not beyond end; 0 when there is none. *at is left after the digits. */
+/* Read a decimal port at *at, not beyond end; 0 when there is none. *at is left after the digits.
+ */
 static uint16_t read_port(const char **at, const char *end)
 {
 	uint32_t port = 0;

@@ -25,8 +25,8 @@ static inline void tine_ports_add(struct tine_ports *set, uint16_t port)
 
 /** Add the ports of a list such as "5432" or "5432,47021".
  *  @param set may be NULL: then the list is only checked
- *  @return 0, or -EINVAL when an element is not a number from 1 to 65535; the elements before it have
- *          been added */
+ *  @return 0, or -EINVAL when an element is not a number from 1 to 65535; the elements before it
+ * have been added */
 int tine_ports_add_list(struct tine_ports *set, const char *list);
 
 /** Add the ports of every PostgreSQL URL in a string, wherever it stands in it:

@@ -18,7 +18,7 @@
 
 #define LIST_BYTES 65536 /* far above any LD_PRELOAD, below the limit for one variable */
 
-/* ---- the environment of CMD -------------------------------------------------------------------- */
+/* ---- the environment of CMD ----------------------------------------------------------------- */
 
 static int set_flag(const char *name, bool on)
 {
@@ -49,8 +49,8 @@ static int extend(const char *variable, const char *library)
 	return setenv(variable, value, 1);
 }
 
-/* Bindings of libraries without lazy binding reach an auditor from glibc 2.35 on. The loader of CMD is
- * ours, or it has been asked (target.c). */
+/* Bindings of libraries without lazy binding reach an auditor from glibc 2.35 on. The loader of CMD
+ * is ours, or it has been asked (target.c). */
 static bool auditor_works(void)
 {
 	int major = 0, minor = 0;
@@ -92,7 +92,7 @@ static int check_log(const char *log)
 	return 0;
 }
 
-/* ---- --check ----------------------------------------------------------------------------------- */
+/* ---- --check -------------------------------------------------------------------------------- */
 
 static void print_text(const struct tine_targets *targets)
 {
@@ -134,7 +134,7 @@ static int report_check(const struct tine_settings *settings, const struct tine_
 	return tine_target_problem(targets) ? TINE_EXIT_NO : TINE_EXIT_OK;
 }
 
-/* ---- the command ------------------------------------------------------------------------------- */
+/* ---- the command ---------------------------------------------------------------------------- */
 
 static int not_found(const char *command, int error)
 {
@@ -143,7 +143,8 @@ static int not_found(const char *command, int error)
 	return tine_fail(TINE_EXIT_CANNOT_RUN, "run: '%s': %s", command, strerror(-error));
 }
 
-/* Say what cannot be protected. Returns an exit status when the command must not be started, else 0. */
+/* Say what cannot be protected. Returns an exit status when the command must not be started, else
+ * 0. */
 static int warn(const struct tine_settings *settings, const struct tine_targets *targets)
 {
 	const struct tine_target *problem = tine_target_problem(targets);
@@ -161,8 +162,15 @@ static int warn(const struct tine_settings *settings, const struct tine_targets 
 	return 0;
 }
 
-/* The library for LD_PRELOAD, or an exit status. Without it --strict refuses; otherwise CMD is run all
- * the same: a program is never worse off under tine. */
+static bool has_sanitizer(const struct tine_targets *targets)
+{
+	const struct tine_target *problem = tine_target_problem(targets);
+
+	return problem && problem->verdict == TINE_TARGET_SANITIZER;
+}
+
+/* The library for LD_PRELOAD, or an exit status. Without it --strict refuses; otherwise CMD is run
+ * all the same: a program is never worse off under tine. */
 static int find_library(const struct tine_settings *settings, char ret_path[PATH_MAX])
 {
 	char found[PATH_MAX];
@@ -173,8 +181,8 @@ static int find_library(const struct tine_settings *settings, char ret_path[PATH
 	if (rc == 0)
 		return 0;
 	ret_path[0] = '\0';
-	tine_fail(0, "%s: %s: %s", settings->strict || settings->check ? "error" :
-						      "warning: running unprotected",
+	tine_fail(0, "%s: %s: %s",
+		  settings->strict || settings->check ? "error" : "warning: running unprotected",
 		  found, strerror(-rc));
 	return settings->strict || settings->check ? TINE_EXIT_SYSTEM : 0;
 }
@@ -186,8 +194,9 @@ int tine_cmd_run(const struct tine_settings *settings, int argc, char **argv)
 	int rc;
 
 	if (argc < 1)
-		return tine_fail(TINE_EXIT_USAGE, "run: no command given: tine run [options] -- CMD "
-						  "[ARG...]");
+		return tine_fail(TINE_EXIT_USAGE,
+				 "run: no command given: tine run [options] -- CMD "
+				 "[ARG...]");
 	if (settings->quiet && settings->verbose)
 		return tine_fail(TINE_EXIT_USAGE, "run: --quiet and --verbose exclude each other");
 	rc = tine_target_find(argv[0], path);
@@ -205,7 +214,8 @@ int tine_cmd_run(const struct tine_settings *settings, int argc, char **argv)
 			rc = check_log(settings->log);
 		if (rc)
 			return rc;
-		if (set_environment(settings, library) < 0)
+		/* AddressSanitizer ends a program that finds another library before its own. */
+		if (!has_sanitizer(&targets) && set_environment(settings, library) < 0)
 			return tine_fail(TINE_EXIT_SYSTEM, "run: cannot set the environment: %s",
 					 strerror(errno));
 	}

@@ -24,7 +24,9 @@ int tine_cmd_version(const struct tine_settings *settings, int argc, char **argv
 		putchar('\n');
 		json_decref(report);
 	} else {
-		printf("tine %s\nlibrary: %s%s\n", TINE_VERSION, library, rc == 0 ? "" : " (missing)");
+		printf("tine %s\nlibrary: %s%s\n", TINE_VERSION, library,
+		       rc == 0 ? "" : " (missing)");
 	}
-	return rc == 0 ? TINE_EXIT_OK : tine_fail(TINE_EXIT_SYSTEM, "%s: %s", library, strerror(-rc));
+	return rc == 0 ? TINE_EXIT_OK
+		       : tine_fail(TINE_EXIT_SYSTEM, "%s: %s", library, strerror(-rc));
 }

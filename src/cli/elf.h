@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The few facts of an ELF file that decide whether a library can be preloaded into it. The file is not
- * trusted: every offset and length read from it is checked.
+ * The few facts of an ELF file that decide whether a library can be preloaded into it. The file is
+ * not trusted: every offset and length read from it is checked.
  */
 #ifndef TINE_CLI_ELF_H
 #define TINE_CLI_ELF_H
@@ -12,8 +12,8 @@
 struct tine_elf {
 	uint8_t class; /* ELFCLASS32, ELFCLASS64 */
 	uint16_t machine;
-	char interpreter[256];   /* program interpreter; "" in a static file or a shared library */
-	bool needs_libasan; /* links GCC's AddressSanitizer runtime dynamically */
+	char interpreter[256]; /* program interpreter; "" in a static file or a shared library */
+	bool needs_libasan;    /* links GCC's AddressSanitizer runtime dynamically */
 };
 
 /** Read the facts of an open file.

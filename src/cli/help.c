@@ -47,8 +47,8 @@ static void print_option(FILE *out, const struct tine_option *option)
 		option->metavar ? option->metavar : "");
 	if (option->env || option->initial) {
 		fprintf(out, "  [%s%s%s%s]", option->env ? option->env : "",
-			option->env && option->initial ? ", " : "", option->initial ? "default: " : "",
-			option->initial ? option->initial : "");
+			option->env && option->initial ? ", " : "",
+			option->initial ? "default: " : "", option->initial ? option->initial : "");
 	}
 	fputc('\n', out);
 	print_wrapped(out, option->help);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- finding it -------------------------------------------------------------------------------- */
+/* ---- finding it ----------------------------------------------------------------------------- */
 
 int tine_library_find(const char *name, char ret_path[PATH_MAX])
 {
@@ -24,8 +24,7 @@ int tine_library_find(const char *name, char ret_path[PATH_MAX])
 	directory[length] = '\0';
 	*(strrchr(directory, '/') + 1) = '\0';
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i],
-			 name);
+		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i], name);
 		if (realpath(candidate, ret_path) && access(ret_path, R_OK) == 0)
 			return 0;
 	}
@@ -34,15 +33,15 @@ int tine_library_find(const char *name, char ret_path[PATH_MAX])
 	return -ENOENT;
 }
 
-/* ---- a path without spaces and colons ---------------------------------------------------------- */
+/* ---- a path without spaces and colons ------------------------------------------------------- */
 
 static bool preloadable(const char *path)
 {
 	return strpbrk(path, " :\t\n") == NULL;
 }
 
-/* A directory of ours that nobody else can write to, for links only, so that it may be passed through
- * by processes that give up their user. */
+/* A directory of ours that nobody else can write to, for links only, so that it may be passed
+ * through by processes that give up their user. */
 static bool own_directory(const char *path)
 {
 	struct stat st;
@@ -109,7 +108,7 @@ int tine_library_preloadable(const char *path, char ret_path[PATH_MAX])
 	return link_in(directory, path, ret_path);
 }
 
-/* ---- LD_PRELOAD and LD_AUDIT -------------------------------------------------------------------------------- */
+/* ---- LD_PRELOAD and LD_AUDIT ---------------------------------------------------------------- */
 
 static bool is_ours(const char *entry, size_t length, const char *library)
 {

@@ -63,8 +63,8 @@ static void read_answer(int input, char *answer, size_t size)
 	size_t used = 0;
 	ssize_t got;
 
-	while ((got = used + 1 < size ? read(input, answer + used, size - 1 - used) :
-					read(input, rest, sizeof(rest))) > 0)
+	while ((got = used + 1 < size ? read(input, answer + used, size - 1 - used)
+				      : read(input, rest, sizeof(rest))) > 0)
 		if (used + 1 < size)
 			used += (size_t)got;
 	answer[used] = '\0';
@@ -87,7 +87,8 @@ bool tine_loader_accepts(const char *loader, const char *program, const char *li
 			;
 	}
 	close(ends[0]);
-	/* "ERROR: ld.so: object '…' from LD_PRELOAD cannot be preloaded (…): ignored." names it too. */
+	/* "ERROR: ld.so: object '…' from LD_PRELOAD cannot be preloaded (…): ignored." names it
+	 * too. */
 	if (pid < 0 || (strstr(answer, library) && !strstr(answer, "cannot be preloaded")))
 		return true;
 	snprintf(ret_detail, detail_size, "%.*s", (int)strcspn(answer, "\n"), answer);

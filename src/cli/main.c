@@ -10,7 +10,7 @@
 
 const struct tine_command tine_commands[] = {
 	{ "run", TINE_COMMAND_RUN, "[--] CMD [ARG...]",
-	  "Run CMD so that no forked child uses an inherited PostgreSQL connection", tine_cmd_run },
+	  "Run a command whose forked children never share a connection", tine_cmd_run },
 	{ "version", TINE_COMMAND_VERSION, "", "Print the version and where the preload library is",
 	  tine_cmd_version },
 };

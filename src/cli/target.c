@@ -26,11 +26,11 @@ static const struct {
 	[TINE_TARGET_OTHER_MACHINE] = { "other-machine", "is built for another machine" },
 	[TINE_TARGET_SETUID] = { "setuid",
 				 "is setuid or setgid: the loader ignores LD_PRELOAD for it" },
-	[TINE_TARGET_CAPABILITIES] = { "capabilities",
-				       "has file capabilities: the loader ignores LD_PRELOAD for it" },
-	[TINE_TARGET_SANITIZER] = { "sanitizer",
-				    "links libasan, which must be the first preloaded library: put it "
-				    "into LD_PRELOAD yourself" },
+	[TINE_TARGET_CAPABILITIES] = { "capabilities", "has file capabilities: the loader ignores "
+						       "LD_PRELOAD for it" },
+	[TINE_TARGET_SANITIZER] = { "sanitizer", "links libasan, which must be the first preloaded "
+						 "library: put it "
+						 "into LD_PRELOAD yourself" },
 	[TINE_TARGET_UNREADABLE] = { "unreadable", "cannot be examined" },
 	[TINE_TARGET_REFUSED] = { "refused", "would be started without the guard by its loader" },
 	[TINE_TARGET_MISSING] = { "missing", "does not exist" },
@@ -55,7 +55,7 @@ const struct tine_target *tine_target_problem(const struct tine_targets *targets
 	return NULL;
 }
 
-/* ---- finding ----------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static int executable(const char *path)
 {
@@ -95,7 +95,7 @@ int tine_target_find(const char *command, char ret_path[PATH_MAX])
 	}
 }
 
-/* ---- one program ------------------------------------------------------------------------------- */
+/* ---- one program ---------------------------------------------------------------------------- */
 
 /* Would executing it raise privileges, so that the loader drops LD_PRELOAD? */
 static enum tine_target_verdict privileges(const char *path, int fd)
@@ -124,8 +124,8 @@ static void examine_elf(struct tine_target *target, int fd, const struct tine_el
 		return;
 	if (tine_loader_own(&own) < 0 || elf->class != own.class || elf->machine != own.machine) {
 		target->verdict = TINE_TARGET_OTHER_MACHINE;
-		snprintf(target->detail, sizeof(target->detail), "ELF class %u, machine %u", elf->class,
-			 elf->machine);
+		snprintf(target->detail, sizeof(target->detail), "ELF class %u, machine %u",
+			 elf->class, elf->machine);
 	} else if (!elf->interpreter[0]) {
 		target->verdict = TINE_TARGET_STATIC;
 	} else if (strstr(elf->interpreter, "/ld-musl")) {
@@ -141,7 +141,7 @@ static void examine_elf(struct tine_target *target, int fd, const struct tine_el
 	}
 }
 
-/* ---- scripts ----------------------------------------------------------------------------------- */
+/* ---- scripts -------------------------------------------------------------------------------- */
 
 static char *next_word(char **at)
 {
@@ -172,7 +172,7 @@ static bool is_env(const char *path)
 	return strcmp(slash ? slash + 1 : path, "env") == 0;
 }
 
-/* ---- the chain --------------------------------------------------------------------------------- */
+/* ---- the chain ------------------------------------------------------------------------------ */
 
 static struct tine_target *add(struct tine_targets *targets, const char *path)
 {

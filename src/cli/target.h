@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Will the guard really load into a command? The loader says nothing, or only a warning, when it leaves
- * a preloaded library out, so this is found out before the command starts.
+ * Will the guard really load into a command? The loader says nothing, or only a warning, when it
+ * leaves a preloaded library out, so this is found out before the command starts.
  */
 #ifndef TINE_CLI_TARGET_H
 #define TINE_CLI_TARGET_H
@@ -12,7 +12,7 @@
 
 enum tine_target_verdict {
 	TINE_TARGET_GUARDED,
-	TINE_TARGET_SCRIPT,       /* says nothing itself: its interpreter is the next item */
+	TINE_TARGET_SCRIPT, /* says nothing itself: its interpreter is the next item */
 	TINE_TARGET_STATIC,
 	TINE_TARGET_OTHER_LIBC,
 	TINE_TARGET_OTHER_MACHINE,

@@ -17,7 +17,8 @@ int tine_origin_init(void)
 	tine_origin.pid = getpid();
 	if (page == MAP_FAILED)
 		return -errno;
-	/* User-mode emulators accept any advice: one that takes an impossible one cannot be believed. */
+	/* User-mode emulators accept any advice: one that takes an impossible one cannot be
+	 * believed. */
 	if (madvise(page, size, -1) == 0 || madvise(page, size, MADV_WIPEONFORK) < 0) {
 		munmap(page, size);
 		return -ENOSYS;

@@ -3,13 +3,13 @@
  * Origin: has this process forked since we last looked?
  *
  * A word in a page that the kernel hands to a child zeroed (MADV_WIPEONFORK) answers for one memory
- * load. It is right for fork(), _Fork(), raw clone/clone3 and SYS_fork, and it stays intact in vfork()
- * and posix_spawn() children, which share our memory and must change nothing in it. pthread_atfork is
- * only the way to act in time, never the way to know.
+ * load. It is right for fork(), _Fork(), raw clone/clone3 and SYS_fork, and it stays intact in
+ * vfork() and posix_spawn() children, which share our memory and must change nothing in it.
+ * pthread_atfork is only the way to act in time, never the way to know.
  *
  * Invariant: between a fork and tine_origin_adopt() in the child the word is zero, in every other
- * moment it is not. Broken by: a kernel without MADV_WIPEONFORK (before 4.14). There tine_origin_init()
- * fails, the word stays 1, and only forks that run atfork handlers are seen.
+ * moment it is not. Broken by: a kernel without MADV_WIPEONFORK (before 4.14). There
+ * tine_origin_init() fails, the word stays 1, and only forks that run atfork handlers are seen.
  *
  * Locks: none. Async-signal-safe but for tine_origin_init().
  */
@@ -40,8 +40,8 @@ static inline bool tine_origin_changed(void)
 /** Make this process the owner of its copy of the memory. Once per fork, in the child. */
 void tine_origin_adopt(void);
 
-/** True when the caller runs on another process's memory: a vfork child. One system call, so for slow
- *  paths only; tine_origin_changed() must have been false. */
+/** True when the caller runs on another process's memory: a vfork child. One system call, so for
+ * slow paths only; tine_origin_changed() must have been false. */
 bool tine_origin_is_borrowed(void);
 
 #endif

@@ -13,7 +13,8 @@ static bool raise_limit(struct tine_dead_end *end)
 
 	if (getrlimit(RLIMIT_NOFILE, &end->limit) < 0 || end->limit.rlim_cur == end->limit.rlim_max)
 		return false;
-	raised = (struct rlimit){ .rlim_cur = end->limit.rlim_max, .rlim_max = end->limit.rlim_max };
+	raised =
+		(struct rlimit){ .rlim_cur = end->limit.rlim_max, .rlim_max = end->limit.rlim_max };
 	return end->limit_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
 }
 

@@ -8,7 +8,8 @@
  * close() frees the number for the next open file, shutdown() ends the parent's session too, and
  * /dev/null or an unconnected socket leave libpq believing that the connection is fine.
  *
- * Async-signal-safe: system calls only. No locks. Call it in the child, before other code runs there.
+ * Async-signal-safe: system calls only. No locks. Call it in the child, before other code runs
+ * there.
  */
 #ifndef TINE_FORK_SEVER_H
 #define TINE_FORK_SEVER_H
@@ -22,10 +23,13 @@ struct tine_dead_end {
 	struct rlimit limit;
 };
 
-#define TINE_DEAD_END_INIT { .fd = -1 }
+#define TINE_DEAD_END_INIT                                                                         \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 
-/** Make the dead end. When the descriptor table is full the soft limit is raised to the hard one for
- *  as long as the dead end is open. @return 0 or -errno */
+/** Make the dead end. When the descriptor table is full the soft limit is raised to the hard one
+ * for as long as the dead end is open. @return 0 or -errno */
 int tine_dead_end_open(struct tine_dead_end *end);
 
 /** Undo tine_dead_end_open(); severed descriptors stay severed. */

@@ -4,12 +4,12 @@
  *
  * A library opened with RTLD_DEEPBIND (PHP opens every extension so, and the flag covers libpq too)
  * binds connect() and send() to libc although the preload library stands first. The dynamic loader
- * tells an auditor of every binding and takes its word for the address; this one answers with the hook
- * of the same name in libtine-preload.so and does nothing else.
+ * tells an auditor of every binding and takes its word for the address; this one answers with the
+ * hook of the same name in libtine-preload.so and does nothing else.
  *
- * It lives in a namespace of its own and is built without any library: no libc is loaded for it, there
- * is nothing to initialise, and it holds no lock and no memory but four words. The loader calls it
- * with its own lock held. Interface: rtld-audit(7).
+ * It lives in a namespace of its own and is built without any library: no libc is loaded for it,
+ * there is nothing to initialise, and it holds no lock and no memory but four words. The loader
+ * calls it with its own lock held. Interface: rtld-audit(7).
  *
  * Left alone: what the loader already bound to a hook (the preload library is not audited as a
  * definition); dlsym(), since libraries that wrap the same functions find the next one by it and a
@@ -22,7 +22,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Of the preload library; set while it is the only thread's turn to start the program. */
-static const ElfW(Sym) *symbols;
+static const ElfW(Sym) * symbols;
 static unsigned symbols_count;
 static const char *names;
 static ElfW(Addr) base;
@@ -88,7 +88,7 @@ EXPORT unsigned la_objopen(struct link_map *map, Lmid_t namespace, uintptr_t *co
 	return LA_FLG_BINDFROM;
 }
 
-EXPORT uintptr_t la_symbind64(ElfW(Sym) *symbol, unsigned index, uintptr_t *referer,
+EXPORT uintptr_t la_symbind64(ElfW(Sym) * symbol, unsigned index, uintptr_t *referer,
 			      uintptr_t *definer, unsigned *flags, const char *name)
 {
 	ElfW(Addr) hook;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What the hooks have seen of each descriptor number: one word per number, in leaves that are mapped
- * when a number in their range is first used. 4 Mi numbers; one beyond that is simply not tracked,
- * and the scan at the fork still looks at it.
+ * What the hooks have seen of each descriptor number: one word per number, in leaves that are
+ * mapped when a number in their range is first used. 4 Mi numbers; one beyond that is simply not
+ * tracked, and the scan at the fork still looks at it.
  *
- * Invariant: an entry is a hint about a number, never a licence to touch it. A number can be closed and
- * reused behind our back (fclose, a system call), so whoever acts on an entry that says "PostgreSQL"
- * compares its inode with the descriptor's first. Sockets' inode numbers come from a counter.
+ * Invariant: an entry is a hint about a number, never a licence to touch it. A number can be closed
+ * and reused behind our back (fclose, a system call), so whoever acts on an entry that says
+ * "PostgreSQL" compares its inode with the descriptor's first. Sockets' inode numbers come from a
+ * counter.
  *
- * Locks: none; each word is read and written atomically. Fork: copied with the memory; since there is
- * no lock, the child's copy is always consistent. Vfork: a borrower must not write (see track.c).
+ * Locks: none; each word is read and written atomically. Fork: copied with the memory; since there
+ * is no lock, the child's copy is always consistent. Vfork: a borrower must not write (see
+ * track.c).
  */
 #ifndef TINE_PRELOAD_FDTABLE_H
 #define TINE_PRELOAD_FDTABLE_H
@@ -25,7 +27,7 @@
 enum tine_fd_state {
 	TINE_FD_UNKNOWN,   /* nothing seen: the scan must look */
 	TINE_FD_QUIET,     /* made by socket() or accept() before our eyes, not connected */
-	TINE_FD_CONNECTED, /* connect() seen, perhaps still in progress, not enough bytes to judge */
+	TINE_FD_CONNECTED, /* connect() seen or in progress, too few bytes to judge */
 	TINE_FD_OTHER,     /* connected, and its first bytes are not PostgreSQL's */
 	TINE_FD_POSTGRES,  /* recognised */
 };
@@ -36,7 +38,7 @@ enum tine_fd_state {
 #define TINE_FD_LOOK_RECV (UINT64_C(1) << 4)
 /* What is known besides. */
 #define TINE_FD_NAMED (UINT64_C(1) << 5)     /* its address says PostgreSQL */
-#define TINE_FD_INHERITED (UINT64_C(1) << 6) /* connected by an ancestor, not recognised at the fork */
+#define TINE_FD_INHERITED (UINT64_C(1) << 6) /* an ancestor's, unrecognised at the fork */
 #define TINE_FD_TLS (UINT64_C(1) << 7)
 /* Transaction status: 0 unknown, or one of these. */
 #define TINE_FD_TX_MASK (UINT64_C(7) << 8)

@@ -2,7 +2,6 @@
 #include "preload/guard.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -12,6 +11,7 @@
 #include "preload/known.h"
 #include "preload/report.h"
 #include "preload/scan.h"
+#include "preload/track.h"
 
 static struct tine_sink sink;
 static bool quiet, verbose;
@@ -65,18 +65,18 @@ static void before_fork(void)
 
 	tine_guard_enter();
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask_before_fork);
+	sigprocmask(SIG_SETMASK, &all, &mask_before_fork);
 }
 
 static void after_fork_in_parent(void)
 {
-	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
+	sigprocmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
 static void after_fork_in_child(void)
 {
 	child_step("fork");
-	pthread_sigmask(SIG_SETMASK, &mask_before_fork, NULL);
+	sigprocmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
 static void say_started(void)
@@ -103,18 +103,27 @@ static void read_settings(struct tine_settings *settings)
 	verbose = settings->verbose;
 }
 
+/* What pthread_atfork() of glibc calls. Named here because it must be weak: the loader of another
+ * libc refuses to start a program when a preloaded library needs a function that it does not have.
+ */
+extern int __register_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void),
+			     void *library) __attribute__((weak));
+extern void *__dso_handle;
+
 __attribute__((constructor)) static void start(void)
 {
 	int saved_errno = errno;
 	struct tine_settings settings = { 0 };
 
 	/* The loader keeps us out of setuid programs when our path has a slash; make sure. */
-	if (getauxval(AT_SECURE))
+	if (getauxval(AT_SECURE) || !__register_atfork) {
+		tine_track_disable();
 		return;
+	}
 	read_settings(&settings);
 	tine_known_init(settings.ports);
 	tine_origin_init();
-	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	__register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, &__dso_handle);
 	if (verbose)
 		say_started();
 	errno = saved_errno;

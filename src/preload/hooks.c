@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The interposed functions of libc, and nothing else. Each one asks first whether this process forked
- * unnoticed (one memory load), tells track.c what the call means when the table says that it matters
- * (one more load), and calls the next definition. A hook never changes what the call does.
+ * The interposed functions of libc, and nothing else. Each one asks first whether this process
+ * forked unnoticed (one memory load), tells track.c what the call means when the table says that it
+ * matters (one more load), and calls the next definition. A hook never changes what the call does.
  *
- * The real functions come from dlsym(RTLD_NEXT) at the first need: other libraries' constructors call
- * us before our own has run.
+ * The real functions come from dlsym(RTLD_NEXT) at the first need: other libraries' constructors
+ * call us before our own has run.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,18 +18,18 @@
 #include "preload/guard.h"
 #include "preload/track.h"
 
-/* Defined under another C name: the headers' own declarations (transparent unions, fortified inlines)
- * stay out of the way, and our calls of the same function are visible as such. */
-#define HOOK(type, name, ...)                                                                          \
-	static type (*volatile real_##name)(__VA_ARGS__);                                              \
-	__attribute__((visibility("default"))) type hook_##name(__VA_ARGS__) __asm__(#name);           \
+/* Defined under another C name: the headers' own declarations (transparent unions, fortified
+ * inlines) stay out of the way, and our calls of the same function are visible as such. */
+#define HOOK(type, name, ...)                                                                      \
+	static type (*volatile real_##name)(__VA_ARGS__);                                          \
+	__attribute__((visibility("default"))) type hook_##name(__VA_ARGS__) __asm__(#name);       \
 	type hook_##name(__VA_ARGS__)
 
-#define ENTER(name)                                                                                    \
-	do {                                                                                           \
-		tine_guard_enter();                                                                    \
-		if (__builtin_expect(!real_##name, 0))                                                 \
-			real_##name = (__typeof__(real_##name))find_next(#name);                       \
+#define ENTER(name)                                                                                \
+	do {                                                                                       \
+		tine_guard_enter();                                                                \
+		if (__builtin_expect(!real_##name, 0))                                             \
+			real_##name = (__typeof__(real_##name))find_next(#name);                   \
 	} while (0)
 
 static int missing(void)
@@ -48,7 +48,7 @@ static void *find_next(const char *name)
 	return found ? found : (void *)missing;
 }
 
-/* ---- sockets come and go ----------------------------------------------------------------------- */
+/* ---- sockets come and go -------------------------------------------------------------------- */
 
 static int made(int fd)
 {
@@ -82,8 +82,8 @@ HOOK(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 	ENTER(connect);
 	tine_track_connect(fd, address, length, __builtin_return_address(0));
 	rc = real_connect(fd, address, length);
-	if (rc < 0 && errno != EINPROGRESS && errno != EINTR && errno != EALREADY && errno != EISCONN &&
-	    errno != EAGAIN)
+	if (rc < 0 && errno != EINPROGRESS && errno != EINTR && errno != EALREADY &&
+	    errno != EISCONN && errno != EAGAIN)
 		tine_track_connect_failed(fd);
 	return rc;
 }
@@ -138,7 +138,7 @@ HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event
 	return real_epoll_ctl(epoll, operation, fd, event);
 }
 
-/* ---- bytes go out ------------------------------------------------------------------------------ */
+/* ---- bytes go out --------------------------------------------------------------------------- */
 
 static inline bool looks_at_send(int fd)
 {
@@ -162,8 +162,8 @@ HOOK(ssize_t, send, int fd, const void *bytes, size_t length, int flags)
 	return watched(fd, &part, 1, real_send(fd, bytes, length, flags));
 }
 
-HOOK(ssize_t, sendto, int fd, const void *bytes, size_t length, int flags, const struct sockaddr *to,
-     socklen_t to_length)
+HOOK(ssize_t, sendto, int fd, const void *bytes, size_t length, int flags,
+     const struct sockaddr *to, socklen_t to_length)
 {
 	struct iovec part = { (void *)bytes, length };
 
@@ -203,7 +203,7 @@ HOOK(ssize_t, writev, int fd, const struct iovec *parts, int count)
 	return watched(fd, parts, (size_t)count, real_writev(fd, parts, count));
 }
 
-/* ---- bytes come in ----------------------------------------------------------------------------- */
+/* ---- bytes come in -------------------------------------------------------------------------- */
 
 /* Only the end of a reply matters; one that is scattered over several buffers is not looked at. */
 static inline ssize_t received(int fd, const void *bytes, ssize_t length)

@@ -55,7 +55,8 @@ static bool unix_is_postgres(const struct sockaddr_un *address, socklen_t length
 	end = path + strnlen(path, bytes);
 	name = memrchr(path, '/', (size_t)(end - path));
 	name = name ? name + 1 : path;
-	return (size_t)(end - name) > strlen(UNIX_NAME) && !strncmp(name, UNIX_NAME, strlen(UNIX_NAME));
+	return (size_t)(end - name) > strlen(UNIX_NAME) &&
+	       !strncmp(name, UNIX_NAME, strlen(UNIX_NAME));
 }
 
 static bool is_learned(const struct sockaddr *address, socklen_t length)
@@ -87,7 +88,8 @@ bool tine_known_address(const struct sockaddr *address, socklen_t length)
 		break;
 	case AF_INET6:
 		if (length >= sizeof(struct sockaddr_in6) &&
-		    tine_ports_has(&ports, ntohs(((const struct sockaddr_in6 *)address)->sin6_port)))
+		    tine_ports_has(&ports,
+				   ntohs(((const struct sockaddr_in6 *)address)->sin6_port)))
 			return true;
 		break;
 	default:

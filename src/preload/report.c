@@ -2,6 +2,7 @@
 #include "preload/report.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "fork/origin.h"
 #include "preload/fdtable.h"
 
-static void add_peer(struct tine_report *report, const struct sockaddr_storage *peer, socklen_t length)
+static void add_peer(struct tine_report *report, const struct sockaddr_storage *peer,
+		     socklen_t length)
 {
 	for (size_t i = 0; i < TINE_REPORT_PEERS; i++) {
 		struct tine_report_peer *known = &report->peers[i];
@@ -27,8 +29,8 @@ static void add_peer(struct tine_report *report, const struct sockaddr_storage *
 	report->more_peers++;
 }
 
-void tine_report_add(struct tine_report *report, const struct sockaddr_storage *peer, socklen_t length,
-		     uint64_t word)
+void tine_report_add(struct tine_report *report, const struct sockaddr_storage *peer,
+		     socklen_t length, uint64_t word)
 {
 	uint64_t transaction = word & TINE_FD_TX_MASK;
 
@@ -125,8 +127,8 @@ void tine_report_text(const struct tine_report *report, pid_t parent, struct tin
 	tine_text_add_number(ret_text, (uint64_t)parent);
 	tine_text_add(ret_text, ": severed ");
 	tine_text_add_number(ret_text, report->severed);
-	tine_text_add(ret_text, report->severed == 1 ? " inherited PostgreSQL connection" :
-						       " inherited PostgreSQL connections");
+	tine_text_add(ret_text, report->severed == 1 ? " inherited PostgreSQL connection"
+						     : " inherited PostgreSQL connections");
 	if (report->severed) {
 		add_addresses(ret_text, report);
 		add_count(ret_text, report->open, " in a transaction");
@@ -136,7 +138,9 @@ void tine_report_text(const struct tine_report *report, pid_t parent, struct tin
 		add_count(ret_text, report->hidden, " whose transaction state is not visible");
 	}
 	if (report->failed) {
-		add_count(ret_text, report->failed, " COULD NOT BE SEVERED and are shared: ");
-		tine_text_add(ret_text, strerrorname_np(report->failed_errno) ?: "unknown error");
+		add_count(ret_text, report->failed, " COULD NOT BE SEVERED and are shared: errno ");
+		tine_text_add_number(ret_text, (uint64_t)report->failed_errno);
+		if (report->failed_errno == EMFILE || report->failed_errno == ENFILE)
+			tine_text_add(ret_text, " (no free file descriptor)");
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a fork severed, and the one line that says so. Plain data on the child's stack; no allocation.
+ * What a fork severed, and the one line that says so. Plain data on the child's stack; no
+ * allocation.
  */
 #ifndef TINE_PRELOAD_REPORT_H
 #define TINE_PRELOAD_REPORT_H
@@ -27,8 +28,8 @@ struct tine_report {
 };
 
 /** Count one severed socket. @param word its entry in the table, 0 when unknown */
-void tine_report_add(struct tine_report *report, const struct sockaddr_storage *peer, socklen_t length,
-		     uint64_t word);
+void tine_report_add(struct tine_report *report, const struct sockaddr_storage *peer,
+		     socklen_t length, uint64_t word);
 
 /** Count one socket that could not be severed. */
 void tine_report_failed(struct tine_report *report, int error_number);

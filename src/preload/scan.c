@@ -29,7 +29,7 @@ static struct tine_ports listeners;
 /* Looks at one number; returns whether it is open. */
 typedef bool visit_fn(struct scan *scan, int fd);
 
-/* ---- every open descriptor -------------------------------------------------------------------- */
+/* ---- every open descriptor ------------------------------------------------------------------ */
 
 /* The cheap way knows how many are open (Linux 6.2 and later tell as the size of the directory) and
  * tries the numbers from 0 on until it has met them all. It gives up when the numbers are sparse.
@@ -51,7 +51,8 @@ static int walk_numbers(struct scan *scan, visit_fn *visit)
 	return fd;
 }
 
-static void visit_name(struct scan *scan, visit_fn *visit, const char *name, int first, int directory)
+static void visit_name(struct scan *scan, visit_fn *visit, const char *name, int first,
+		       int directory)
 {
 	int fd = 0;
 
@@ -96,7 +97,7 @@ static void walk(struct scan *scan, visit_fn *visit)
 			visit(scan, fd);
 }
 
-/* ---- one descriptor --------------------------------------------------------------------------- */
+/* ---- one descriptor ------------------------------------------------------------------------- */
 
 static void sever(struct scan *scan, int fd, uint64_t word)
 {
@@ -134,7 +135,8 @@ static bool note_listener(struct scan *scan, int fd)
 		if (local.ss_family == AF_INET)
 			tine_ports_add(&listeners, ntohs(((struct sockaddr_in *)&local)->sin_port));
 		if (local.ss_family == AF_INET6)
-			tine_ports_add(&listeners, ntohs(((struct sockaddr_in6 *)&local)->sin6_port));
+			tine_ports_add(&listeners,
+				       ntohs(((struct sockaddr_in6 *)&local)->sin6_port));
 	}
 	return true;
 }

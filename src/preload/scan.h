@@ -2,14 +2,16 @@
 /*
  * In a forked child: find every inherited PostgreSQL socket and sever it.
  *
- * Two passes. First the entries that the hooks left in the table, each checked against the descriptor's
- * inode. Then, since a driver loaded with RTLD_DEEPBIND or one that makes its own system calls is never
- * seen by the hooks, every number of which nothing is known is asked for its peer's address.
+ * Two passes. First the entries that the hooks left in the table, each checked against the
+ * descriptor's inode. Then, since a driver loaded with RTLD_DEEPBIND or one that makes its own
+ * system calls is never seen by the hooks, every number of which nothing is known is asked for its
+ * peer's address.
  *
  * What the hooks saw being made and never saw connect, or saw speak another protocol, is not asked:
  * with 1,000 open sockets asking costs 5 % of the fork of a 256 MiB process, not asking nothing.
  *
- * Runs in the child only, single-threaded, async-signal-safe; static buffers are used for that reason.
+ * Runs in the child only, single-threaded, async-signal-safe; static buffers are used for that
+ * reason.
  */
 #ifndef TINE_PRELOAD_SCAN_H
 #define TINE_PRELOAD_SCAN_H

@@ -30,10 +30,18 @@ static void set_state(struct tine_fd_entry *entry, uint64_t word, uint64_t state
 	set_word(entry, (word >> TINE_FD_INODE_SHIFT << TINE_FD_INODE_SHIFT) | state);
 }
 
+static bool disabled;
+
+void tine_track_disable(void)
+{
+	disabled = true;
+}
+
 void tine_track_made(int fd)
 {
 	int saved_errno = errno;
-	struct tine_fd_entry *entry = tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
+	struct tine_fd_entry *entry =
+		disabled || tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
 
 	if (entry)
 		set_word(entry, TINE_FD_QUIET);
@@ -63,7 +71,7 @@ void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length
 	struct tine_fd_entry *entry;
 	struct stat st;
 
-	if (tine_origin_is_borrowed() || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (disabled || tine_origin_is_borrowed() || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
 		goto out;
 	entry = tine_fd_make(fd);
 	/* A non-blocking connect() may be called again to learn how it went. */
@@ -72,9 +80,9 @@ void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length
 	entry->start_length = 0;
 	set_word(entry, (uint64_t)st.st_ino << TINE_FD_INODE_SHIFT | TINE_FD_CONNECTED |
 				TINE_FD_LOOK_SEND |
-				(tine_known_address(address, length) || called_by_libpq(caller) ?
-					 TINE_FD_NAMED :
-					 0));
+				(tine_known_address(address, length) || called_by_libpq(caller)
+					 ? TINE_FD_NAMED
+					 : 0));
 out:
 	errno = saved_errno;
 }
@@ -132,7 +140,8 @@ static uint64_t state_after(enum tine_wire_verdict verdict, bool named)
 	return 0;
 }
 
-/* After SSLRequest or GSSENCRequest: another request, a start in the clear, or encrypted records. */
+/* After SSLRequest or GSSENCRequest: another request, a start in the clear, or encrypted records.
+ */
 static void judge_second_start(struct tine_fd_entry *entry, uint64_t word, const uint8_t *bytes,
 			       size_t length)
 {
@@ -144,15 +153,16 @@ static void judge_second_start(struct tine_fd_entry *entry, uint64_t word, const
 		set_state(entry, word, TINE_FD_POSTGRES | TINE_FD_TLS);
 }
 
-static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word, const uint8_t *bytes,
-			      size_t length)
+static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word,
+			      const uint8_t *bytes, size_t length)
 {
 	uint8_t start[sizeof(entry->start) + GATHER_BYTES];
 	uint64_t state;
 
 	memcpy(start, entry->start, entry->start_length);
 	memcpy(start + entry->start_length, bytes, length);
-	state = state_after(tine_wire_judge(start, entry->start_length + length), word & TINE_FD_NAMED);
+	state = state_after(tine_wire_judge(start, entry->start_length + length),
+			    word & TINE_FD_NAMED);
 	if (!state)
 		return;
 	set_state(entry, word, state);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What the hooks tell the table: sockets made, connections begun, first bytes sent, replies received.
+ * What the hooks tell the table: sockets made, connections begun, first bytes sent, replies
+ * received.
  *
  * All of these are called around a system call of the program, keep errno, take no lock and call
- * nothing that may not run in a signal handler. In a vfork child, which runs on its parent's memory,
- * they change nothing.
+ * nothing that may not run in a signal handler. In a vfork child, which runs on its parent's
+ * memory, they change nothing.
  */
 #ifndef TINE_PRELOAD_TRACK_H
 #define TINE_PRELOAD_TRACK_H
@@ -13,6 +14,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+
+/** Watch nothing from now on. */
+void tine_track_disable(void);
 
 /** socket() or accept() returned fd: whatever the number was before is gone. */
 void tine_track_made(int fd);
@@ -25,8 +29,8 @@ void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length
 /** connect() failed for good. */
 void tine_track_connect_failed(int fd);
 
-/** The hook saw TINE_FD_LOOK_SEND on fd and bytes are about to be sent. Severs fd first when they show
- *  that it is an ancestor's PostgreSQL connection. */
+/** The hook saw TINE_FD_LOOK_SEND on fd and bytes are about to be sent. Severs fd first when they
+ * show that it is an ancestor's PostgreSQL connection. */
 void tine_track_send(int fd, const struct iovec *parts, size_t count);
 
 /** The same bytes have been sent, as many as the system call returned. */

@@ -61,11 +61,11 @@ static enum tine_wire_verdict judge_hello(struct reader hello)
 {
 	if (read_number(&hello, 1) != TLS_CLIENT_HELLO)
 		return TINE_WIRE_OTHER;
-	read_part(&hello, 3 + 2 + 32);                     /* length, version, random */
-	read_part(&hello, read_number(&hello, 1));         /* session id */
-	read_part(&hello, read_number(&hello, 2));         /* cipher suites */
-	read_part(&hello, read_number(&hello, 1));         /* compression methods */
-	read_number(&hello, 2);                            /* length of the extensions */
+	read_part(&hello, 3 + 2 + 32);             /* length, version, random */
+	read_part(&hello, read_number(&hello, 1)); /* session id */
+	read_part(&hello, read_number(&hello, 2)); /* cipher suites */
+	read_part(&hello, read_number(&hello, 1)); /* compression methods */
+	read_number(&hello, 2);                    /* length of the extensions */
 	while (hello.left) {
 		uint32_t type = read_number(&hello, 2);
 		struct reader body = read_part(&hello, read_number(&hello, 2));
@@ -105,8 +105,8 @@ enum tine_wire_verdict tine_wire_judge(const uint8_t *bytes, size_t length)
 	if (bytes[0] == TLS_HANDSHAKE) {
 		if (length < 6)
 			return TINE_WIRE_SHORT;
-		return bytes[1] == 3 ? judge_hello((struct reader){ bytes + 5, length - 5 }) :
-				       TINE_WIRE_OTHER;
+		return bytes[1] == 3 ? judge_hello((struct reader){ bytes + 5, length - 5 })
+				     : TINE_WIRE_OTHER;
 	}
 	/* Every packet that starts a connection is shorter than 64 KiB. */
 	if (bytes[0] != 0 || (length > 1 && bytes[1] != 0))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Is this the start of a PostgreSQL connection? Judged by the first bytes the client sends, so that a
- * hosted database on a random port is recognised without being told.
+ * Is this the start of a PostgreSQL connection? Judged by the first bytes the client sends, so that
+ * a hosted database on a random port is recognised without being told.
  *
  * Source: PostgreSQL documentation, "Message Formats" (SSLRequest, GSSENCRequest, CancelRequest,
  * StartupMessage) and "SSL Session Encryption" (direct TLS with ALPN "postgresql").
@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Enough to tell a StartupMessage from its look-alikes (a Kafka request has the same eight bytes). */
+/* Enough to tell a StartupMessage from its look-alikes (a Kafka request has the same eight bytes).
+ */
 #define TINE_WIRE_ENOUGH_BYTES 9
 
 enum tine_wire_verdict {

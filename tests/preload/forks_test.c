@@ -2,15 +2,15 @@
 /*
  * Every way to make a child, and what the guard does in it. Runs with the library preloaded.
  */
+#include <linux/sched.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <linux/sched.h>
 
 #include "preload/peers.h"
 #include "support/check.h"
@@ -103,7 +103,7 @@ TEST(handles_generations)
 	CHECK(alive(first));
 }
 
-/* ---- forks that run no handlers: acted upon at the next hooked call ----------------------------- */
+/* ---- forks that run no handlers: acted upon at the next hooked call ------------------------- */
 
 static pid_t fork_bare(void)
 {
@@ -190,7 +190,7 @@ TEST(catches_up_at_the_next_fork)
 	CHECK(alive(pair));
 }
 
-/* ---- children that share our memory: nothing may happen ----------------------------------------- */
+/* ---- children that share our memory: nothing may happen ------------------------------------- */
 
 static int vfork_body(void *argument)
 {
@@ -244,7 +244,7 @@ TEST(does_nothing_for_spawned_programs)
 	check_child(pid);
 }
 
-/* ---- order -------------------------------------------------------------------------------------- */
+/* ---- order ---------------------------------------------------------------------------------- */
 
 static struct pair watched;
 static volatile sig_atomic_t found_severed = -1;
@@ -332,7 +332,7 @@ TEST(keeps_errno_and_the_signal_mask)
 	check_child(pid);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------ */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 static atomic_bool stop;
 

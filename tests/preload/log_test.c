@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What the guard says about a fork. The program runs itself again with other settings and reads the log.
+ * What the guard says about a fork. The program runs itself again with other settings and reads the
+ * log.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -173,8 +174,8 @@ int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		T(says_one_line_with_all_facts), T(says_when_none_was_in_a_transaction),
-		T(is_silent_without_postgres),	 T(is_silent_when_quiet),
-		T(says_more_when_verbose),	 T(lets_no_control_byte_through),
+		T(is_silent_without_postgres),   T(is_silent_when_quiet),
+		T(says_more_when_verbose),       T(lets_no_control_byte_through),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--scene") == 0)

@@ -14,7 +14,8 @@ int listen_tcp(int family, uint16_t *ret_port)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
-	struct sockaddr *address = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+	struct sockaddr *address =
+		family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
 	socklen_t length = family == AF_INET ? sizeof(v4) : sizeof(v6);
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -52,7 +53,8 @@ struct pair connect_pair(int listener, enum how how)
 		CHECK_INT(connect(pair.client, (struct sockaddr *)&address, length), ==, 0);
 		pair.server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	} else {
-		pair.client = (int)syscall(SYS_socket, address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		pair.client =
+			(int)syscall(SYS_socket, address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		CHECK_INT(syscall(SYS_connect, pair.client, &address, length), ==, 0);
 		pair.server = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What the guard severs in a forked child and what it leaves alone. Runs with the library preloaded.
+ * What the guard severs in a forked child and what it leaves alone. Runs with the library
+ * preloaded.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -66,7 +67,8 @@ TEST(severs_over_ipv6)
 
 TEST(sees_every_way_of_sending)
 {
-	struct iovec parts[] = { { (void *)START_PLAIN, 3 }, { (void *)&START_PLAIN[3], PLAIN_BYTES - 3 } };
+	struct iovec parts[] = { { (void *)START_PLAIN, 3 },
+				 { (void *)&START_PLAIN[3], PLAIN_BYTES - 3 } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	struct pair pairs[4];
 
@@ -98,7 +100,8 @@ TEST(knows_ports_of_the_environment)
 		struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(ports[i]) };
 		int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
-		/* an address of our own in 127/8, so that a real server on the port is not in the way */
+		/* an address of our own in 127/8, so that a real server on the port is not in the
+		 * way */
 		address.sin_addr.s_addr = htonl(0x7f4d0000u + (unsigned)getpid() % 60000 + 1);
 		setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		CHECK_INT(bind(listener, (struct sockaddr *)&address, sizeof(address)), ==, 0);
@@ -191,7 +194,8 @@ TEST(leaves_everything_else)
 	epoll = epoll_create1(0);
 	file = open("/proc/self/exe", O_RDONLY);
 	SAY(pair.client, START_SSL);
-	memcpy(watched, (int[]){ listener, ends[0], ends[1], sockets[0], epoll, file, unconnected, udp },
+	memcpy(watched,
+	       (int[]){ listener, ends[0], ends[1], sockets[0], epoll, file, unconnected, udp },
 	       sizeof(watched));
 	for (int i = 0; i < 8; i++)
 		CHECK_INT(fstat(watched[i], &before[i]), ==, 0);
@@ -282,9 +286,9 @@ TEST(severs_a_connection_being_opened)
 	check_child(pid);
 }
 
-CHECK_TABLE(T(severs_by_first_bytes_on_a_random_port), T(leaves_other_protocols), T(severs_over_ipv6),
-	    T(sees_every_way_of_sending), T(puts_first_bytes_together), T(knows_ports_of_the_environment),
-	    T(leaves_another_protocol_on_a_known_port), T(knows_unix_sockets),
-	    T(leaves_accepted_connections), T(leaves_everything_else), T(leaves_a_reused_number),
-	    T(severs_copies_of_a_descriptor), T(severs_at_the_childs_first_bytes),
-	    T(severs_a_connection_being_opened))
+CHECK_TABLE(T(severs_by_first_bytes_on_a_random_port), T(leaves_other_protocols),
+	    T(severs_over_ipv6), T(sees_every_way_of_sending), T(puts_first_bytes_together),
+	    T(knows_ports_of_the_environment), T(leaves_another_protocol_on_a_known_port),
+	    T(knows_unix_sockets), T(leaves_accepted_connections), T(leaves_everything_else),
+	    T(leaves_a_reused_number), T(severs_copies_of_a_descriptor),
+	    T(severs_at_the_childs_first_bytes), T(severs_a_connection_being_opened))

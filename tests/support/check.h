@@ -33,8 +33,10 @@ struct check_test {
 	void (*run)(void);
 };
 
-__attribute__((format(printf, 3, 4), noreturn)) static inline void check_fail(const char *file, int line,
-									      const char *format, ...)
+__attribute__((format(printf, 3, 4), noreturn)) static inline void check_fail(const char *file,
+									      int line,
+									      const char *format,
+									      ...)
 {
 	char text[1024];
 	va_list args;
@@ -47,43 +49,44 @@ __attribute__((format(printf, 3, 4), noreturn)) static inline void check_fail(co
 	_exit(1);
 }
 
-#define CHECK(condition)                                                                               \
-	do {                                                                                           \
-		if (!(condition))                                                                      \
-			check_fail(__FILE__, __LINE__, "not true: %s (errno %s)", #condition,          \
-				   strerrorname_np(errno) ?: "?");                                     \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			check_fail(__FILE__, __LINE__, "not true: %s (errno %s)", #condition,      \
+				   strerrorname_np(errno) ?: "?");                                 \
 	} while (0)
 
-#define CHECK_INT(a, op, b)                                                                            \
-	do {                                                                                           \
-		long long a_ = (long long)(a), b_ = (long long)(b);                                    \
-                                                                                                       \
-		if (!(a_ op b_))                                                                       \
-			check_fail(__FILE__, __LINE__, "%s %s %s: %lld, %lld (errno %s)", #a, #op, #b, \
-				   a_, b_, strerrorname_np(errno) ?: "?");                             \
+#define CHECK_INT(a, op, b)                                                                        \
+	do {                                                                                       \
+		long long a_ = (long long)(a), b_ = (long long)(b);                                \
+                                                                                                   \
+		if (!(a_ op b_))                                                                   \
+			check_fail(__FILE__, __LINE__, "%s %s %s: %lld, %lld (errno %s)", #a, #op, \
+				   #b, a_, b_, strerrorname_np(errno) ?: "?");                     \
 	} while (0)
 
-#define CHECK_STR(a, b)                                                                                \
-	do {                                                                                           \
-		const char *a_ = (a), *b_ = (b);                                                       \
-                                                                                                       \
-		if (strcmp(a_, b_) != 0)                                                               \
-			check_fail(__FILE__, __LINE__, "%s is not %s: '%s', '%s'", #a, #b, a_, b_);    \
+#define CHECK_STR(a, b)                                                                            \
+	do {                                                                                       \
+		const char *a_ = (a), *b_ = (b);                                                   \
+                                                                                                   \
+		if (strcmp(a_, b_) != 0)                                                           \
+			check_fail(__FILE__, __LINE__, "%s is not %s: '%s', '%s'", #a, #b, a_,     \
+				   b_);                                                            \
 	} while (0)
 
-#define CHECK_CONTAINS(text, part)                                                                     \
-	do {                                                                                           \
-		const char *a_ = (text), *b_ = (part);                                                 \
-                                                                                                       \
-		if (!strstr(a_, b_))                                                                   \
-			check_fail(__FILE__, __LINE__, "'%s' does not contain '%s'", a_, b_);          \
+#define CHECK_CONTAINS(text, part)                                                                 \
+	do {                                                                                       \
+		const char *a_ = (text), *b_ = (part);                                             \
+                                                                                                   \
+		if (!strstr(a_, b_))                                                               \
+			check_fail(__FILE__, __LINE__, "'%s' does not contain '%s'", a_, b_);      \
 	} while (0)
 
-#define SKIP(reason)                                                                                   \
-	do {                                                                                           \
-		printf("# skip: %s\n", reason);                                                        \
-		fflush(stdout);                                                                        \
-		_exit(CHECK_SKIPPED);                                                                  \
+#define SKIP(reason)                                                                               \
+	do {                                                                                       \
+		printf("# skip: %s\n", reason);                                                    \
+		fflush(stdout);                                                                    \
+		_exit(CHECK_SKIPPED);                                                              \
 	} while (0)
 
 #define TEST(name) static void name(void)
@@ -118,8 +121,9 @@ static inline bool check_run(const struct check_test *test, int number)
 	waitpid(pid, &status, 0);
 	if (WIFSIGNALED(status))
 		printf("# ended by signal %d\n", WTERMSIG(status));
-	printf("%s %d - %s%s\n", status == 0 || WEXITSTATUS(status) == CHECK_SKIPPED ? "ok" : "not ok",
-	       number, test->name, WEXITSTATUS(status) == CHECK_SKIPPED ? " # SKIP see above" : "");
+	printf("%s %d - %s%s\n",
+	       status == 0 || WEXITSTATUS(status) == CHECK_SKIPPED ? "ok" : "not ok", number,
+	       test->name, WEXITSTATUS(status) == CHECK_SKIPPED ? " # SKIP see above" : "");
 	return status == 0 || WEXITSTATUS(status) == CHECK_SKIPPED;
 }
 
@@ -143,14 +147,17 @@ static inline int check_main(const struct check_test *tests, size_t count, int a
 	return good ? 0 : 1;
 }
 
-#define CHECK_TABLE(...)                                                                               \
-	int main(int argc, char **argv)                                                                \
-	{                                                                                              \
-		static const struct check_test tests[] = { __VA_ARGS__ };                              \
-                                                                                                       \
-		return check_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);                \
+#define CHECK_TABLE(...)                                                                           \
+	int main(int argc, char **argv)                                                            \
+	{                                                                                          \
+		static const struct check_test tests[] = { __VA_ARGS__ };                          \
+                                                                                                   \
+		return check_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);            \
 	}
 
-#define T(name) { #name, name }
+#define T(name)                                                                                    \
+	{                                                                                          \
+#name, name                                                                        \
+	}
 
 #endif

@@ -36,7 +36,8 @@ TEST(tells_what_is_not_elf)
 	CHECK_INT(read_bytes("\177ELF", 4, &elf), ==, -ENOEXEC);
 }
 
-/* Every byte of a real file's head set to extreme values: no crash, and nothing but a clear answer. */
+/* Every byte of a real file's head set to extreme values: no crash, and nothing but a clear answer.
+ */
 TEST(survives_damage)
 {
 	static uint8_t image[4096];

@@ -77,4 +77,5 @@ TEST(learns_exact_addresses)
 	CHECK(!known_tcp("10.0.0.1", 41063));
 }
 
-CHECK_TABLE(T(reads_ports_from_the_environment), T(knows_unix_sockets_by_name), T(learns_exact_addresses))
+CHECK_TABLE(T(reads_ports_from_the_environment), T(knows_unix_sockets_by_name),
+	    T(learns_exact_addresses))

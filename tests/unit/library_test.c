@@ -29,7 +29,8 @@ TEST(refuses_to_cut_a_list)
 {
 	char value[40];
 
-	CHECK_INT(tine_library_extend("/lib/a-long-name.so", OURS, value, sizeof(value)), ==, -E2BIG);
+	CHECK_INT(tine_library_extend("/lib/a-long-name.so", OURS, value, sizeof(value)), ==,
+		  -E2BIG);
 }
 
 TEST(leads_around_spaces)

@@ -66,7 +66,8 @@ TEST(reads_the_environment)
 	setenv("TINE_VERBOSE", "yes", 1);
 	setenv("TINE_QUIET", "", 1);
 	setenv("TINE_LOG", "", 1);
-	CHECK_INT(tine_option_environment(TINE_COMMAND_RUN, &settings, error, sizeof(error)), ==, 0);
+	CHECK_INT(tine_option_environment(TINE_COMMAND_RUN, &settings, error, sizeof(error)), ==,
+		  0);
 	CHECK_STR(settings.ports, "47021");
 	CHECK(settings.verbose && !settings.quiet && !settings.log);
 	setenv("TINE_STRICT", "maybe", 1);
@@ -92,5 +93,5 @@ TEST(the_table_is_sound)
 	}
 }
 
-CHECK_TABLE(T(reads_every_form), T(names_option_value_and_range_in_errors), T(reads_the_environment),
-	    T(the_table_is_sound))
+CHECK_TABLE(T(reads_every_form), T(names_option_value_and_range_in_errors),
+	    T(reads_the_environment), T(the_table_is_sound))

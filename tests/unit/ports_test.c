@@ -12,8 +12,8 @@ static const char *list(const struct tine_ports *set)
 	buf[0] = '\0';
 	for (int port = 0; port <= 65535; port++)
 		if (tine_ports_has(set, (uint16_t)port))
-			used += (size_t)snprintf(buf + used, sizeof(buf) - used, "%s%d", used ? "," : "",
-						 port);
+			used += (size_t)snprintf(buf + used, sizeof(buf) - used, "%s%d",
+						 used ? "," : "", port);
 	return buf;
 }
 
@@ -41,9 +41,11 @@ TEST(reads_lists)
 
 TEST(refuses_wrong_lists)
 {
-	static const char *const wrong[] = { "",      "0",       "65536",   "5432,",
-					     ",5432", "5432;1",  "abc",     "5432 5433",
-					     "-1",    "99999999999999999999", "5432x" };
+	static const char *const wrong[] = {
+		"",       "0",   "65536",     "5432,", ",5432",
+		"5432;1", "abc", "5432 5433", "-1",    "99999999999999999999",
+		"5432x"
+	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		CHECK_STR(of_list(wrong[i]), "error");

@@ -44,4 +44,5 @@ TEST(cuts_what_does_not_fit_and_says_so)
 	CHECK_INT(buf[10], ==, 'x');
 }
 
-CHECK_TABLE(T(builds_a_line), T(makes_foreign_bytes_harmless), T(cuts_what_does_not_fit_and_says_so))
+CHECK_TABLE(T(builds_a_line), T(makes_foreign_bytes_harmless),
+	    T(cuts_what_does_not_fit_and_says_so))

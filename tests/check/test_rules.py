@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The project's own rules, held by tests: what is exported, who may call what, sizes, layers."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from support import procs
+
+ROOT = procs.ROOT
+BUILD = os.path.dirname(procs.tine_path())
+LIBRARY = os.path.join(BUILD, 'libtine-preload.so')
+AUDITOR = os.path.join(BUILD, 'libtine-audit.so')
+
+# Who may use whom; a folder may always use itself.
+LAYERS = {
+    'base': set(),
+    'fork': {'base'},
+    'preload': {'base', 'fork'},
+    'cli': {'base'},
+}
+
+
+def output(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def files(*suffixes):
+    """What belongs to the project: tracked files and new ones that are not ignored."""
+    names = output('git', '-C', ROOT, 'ls-files', '--cached', '--others', '--exclude-standard')
+    for name in names.splitlines():
+        if name.endswith(suffixes) and os.path.exists(os.path.join(ROOT, name)):
+            yield name
+
+
+def read(name):
+    with open(os.path.join(ROOT, name), encoding='utf-8') as file:
+        return file.read()
+
+
+def dynamic_symbols(library, kind):
+    """Names of defined ('T') or undefined ('U') dynamic symbols, without versions."""
+    pattern = re.compile(r'^\S*\s+%s (\w+)' % kind, re.M)
+    return set(pattern.findall(output('nm', '-D', library)))
+
+
+def test_the_library_exports_what_it_interposes():
+    mapped = set(re.findall(r'(\w+);', read('src/preload/preload.map').split('local:')[0]))
+    hooks = set(re.findall(r'^HOOK\([^,]+, (\w+)', read('src/preload/hooks.c'), re.M))
+    exported = set(re.findall(r' [TDBRVW] (\w+)', output('nm', '-D', '--defined-only', LIBRARY)))
+    assert exported == mapped == hooks
+    assert not re.search(r' T \w+@', output('nm', '-D', LIBRARY)), 'a versioned symbol interposes nothing'
+
+
+def test_every_hook_is_a_function_of_libc():
+    libc = re.search(r'=> (\S*libc\.so\.6)', output('ldd', LIBRARY)).group(1)
+    defined = set(re.findall(r' [TWi] (\w+)@@', output('nm', '-D', libc)))
+    assert dynamic_symbols(LIBRARY, 'T') <= defined
+
+
+def test_the_library_needs_libc_only():
+    needed = re.findall(r'NEEDED.*\[(.*)\]', output('readelf', '-d', LIBRARY))
+    assert [name for name in needed if not name.startswith(('libc.so', 'ld-linux'))] == []
+
+
+def test_the_auditor_needs_nothing():
+    dynamic = output('readelf', '-d', AUDITOR)
+    assert 'NEEDED' not in dynamic
+    assert dynamic_symbols(AUDITOR, 'U') == set()
+    assert dynamic_symbols(AUDITOR, 'T') == {'la_version', 'la_objopen', 'la_symbind64'}
+
+
+def test_the_library_never_ends_or_talks_on_stdout():
+    forbidden = {'exit', '_exit', 'abort', 'puts', 'printf', 'putchar', '__printf_chk', 'stdout',
+                 'malloc', 'calloc', 'realloc', 'free', 'system', 'popen', '__assert_fail'}
+    assert dynamic_symbols(LIBRARY, 'U') & forbidden == set()
+
+
+def test_layers():
+    for name in files('.c', '.h'):
+        if not name.startswith('src/'):
+            continue
+        layer = name.split('/')[1]
+        for used in re.findall(r'#include "(\w+)/', read(name)):
+            assert used == layer or used in LAYERS[layer], '%s uses %s' % (name, used)
+
+
+def test_no_call_of_libpq_in_this_tree():
+    for name in files('.c', '.h'):
+        if name.startswith('src/'):
+            assert not re.search(r'\bPQ[a-z]\w+\(', read(name)), name
+
+
+def test_every_source_file_says_its_licence():
+    for name in files('.c', '.h', '.py'):
+        assert 'SPDX-License-Identifier: PostgreSQL' in read(name)[:200], name
+
+
+def test_every_header_stands_alone(tmp_path):
+    for name in files('.h'):
+        source = tmp_path / 'alone.c'
+        source.write_text('#include "%s"\n' % re.sub(r'^(src|tests)/', '', name))
+        done = subprocess.run(['gcc', '-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Werror', '-fsyntax-only',
+                               '-I', os.path.join(ROOT, 'src'), '-I', os.path.join(ROOT, 'tests'),
+                               '-I', os.path.dirname(os.path.join(ROOT, name)),
+                               '-I', '/usr/include/postgresql', source], capture_output=True, text=True)
+        assert done.returncode == 0, '%s\n%s' % (name, done.stderr)
+
+
+def test_files_are_short():
+    for name in files('.c', '.h', '.py', '.sh'):
+        assert len(read(name).splitlines()) <= 600, name
+
+
+def test_lines_are_short():
+    for name in files('.c', '.h', '.py'):
+        for number, line in enumerate(read(name).splitlines(), 1):
+            assert len(line.expandtabs(8)) <= 100, '%s:%d' % (name, number)
+
+
+def functions(text):
+    """(name, lines) of each function of a C file in this project's style."""
+    for found in re.finditer(r'^(?:[\w\s*]|HOOK\()[^\n;]*\n?[^\n;{}]*\)\n\{\n(.*?)^\}', text, re.M | re.S):
+        yield found.group(0).split('(')[0].split()[-1], found.group(1).count('\n')
+
+
+def test_functions_are_short():
+    lengths = []
+    for name in files('.c'):
+        for function, length in functions(read(name)):
+            assert length <= 60, '%s: %s has %d lines' % (name, function, length)
+            lengths.append(length)
+    assert len(lengths) > 100
+    assert sorted(lengths)[len(lengths) // 2] < 20
+
+
+@pytest.mark.parametrize('word', [r'\bTODO\b', r'\bFIXME\b', r'\bXXX\b', r'/work/', r'\bpkill\b'])
+def test_words_that_do_not_belong_here(word):
+    for name in files('.c', '.h', '.py', '.md', '.scd', '.build', '.sh'):
+        if name != 'tests/check/test_rules.py':
+            assert not re.search(word, read(name)), '%s: %s' % (name, word)
+
+
+def test_packages_are_listed_once():
+    rows = [line.split('\t') for line in read('tools/packages.txt').splitlines()
+            if line and not line.startswith('#')]
+    names = [row[1] for row in rows]
+    assert len(names) == len(set(names))
+    assert {row[0] for row in rows} == {'build', 'test'}
