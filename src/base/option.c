@@ -65,17 +65,6 @@ const struct tine_option tine_options[] = {
 			"instead of warning.",
 	},
 	{
-		.name = "no-audit",
-		.letter = 'A',
-		.env = "TINE_NO_AUDIT",
-		.type = TINE_OPTION_FLAG,
-		.offset = offsetof(struct tine_settings, no_audit),
-		.commands = TINE_COMMAND_RUN,
-		.help = "Do not add tine's auditor to LD_AUDIT. Connections of libraries opened "
-			"with RTLD_DEEPBIND (PHP's extensions) are then recognised by their "
-			"address only.",
-	},
-	{
 		.name = "check",
 		.letter = 'c',
 		.type = TINE_OPTION_FLAG,

@@ -30,7 +30,6 @@ struct tine_settings {
 	bool verbose;
 	bool strict;
 	bool check;
-	bool no_audit;
 	bool json;
 	bool help;
 };

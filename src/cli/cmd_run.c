@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,41 +39,15 @@ static int set_log(const char *log)
 	return setenv("TINE_LOG", path, 1);
 }
 
-static int extend(const char *variable, const char *library)
-{
-	static char value[LIST_BYTES];
-
-	if (tine_library_extend(getenv(variable), library, value, sizeof(value)) < 0)
-		return errno = E2BIG, -1;
-	return setenv(variable, value, 1);
-}
-
-/* Bindings of libraries without lazy binding reach an auditor from glibc 2.35 on. The loader of CMD
- * is ours, or it has been asked (target.c). */
-static bool auditor_works(void)
-{
-	int major = 0, minor = 0;
-
-	sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor);
-	return major > 2 || (major == 2 && minor >= 35);
-}
-
-static int extend_audit(void)
-{
-	char found[PATH_MAX], auditor[PATH_MAX];
-
-	if (!auditor_works() || tine_library_find(TINE_AUDITOR_NAME, found) < 0 ||
-	    tine_library_preloadable(found, auditor) < 0)
-		return 0; /* known addresses are still recognised without it */
-	return extend("LD_AUDIT", auditor);
-}
-
 static int set_environment(const struct tine_settings *settings, const char *library)
 {
-	if (extend("LD_PRELOAD", library) < 0 || set_log(settings->log) < 0 ||
+	static char preload[LIST_BYTES];
+
+	if (tine_library_extend(getenv("LD_PRELOAD"), library, preload, sizeof(preload)) < 0)
+		return errno = E2BIG, -1;
+	if (setenv("LD_PRELOAD", preload, 1) < 0 || set_log(settings->log) < 0 ||
 	    set_flag("TINE_QUIET", settings->quiet) < 0 ||
-	    set_flag("TINE_VERBOSE", settings->verbose) < 0 ||
-	    (!settings->no_audit && extend_audit() < 0))
+	    set_flag("TINE_VERBOSE", settings->verbose) < 0)
 		return -1;
 	return settings->ports ? setenv("TINE_PORT", settings->ports, 1) : unsetenv("TINE_PORT");
 }
@@ -174,7 +147,7 @@ static bool has_sanitizer(const struct tine_targets *targets)
 static int find_library(const struct tine_settings *settings, char ret_path[PATH_MAX])
 {
 	char found[PATH_MAX];
-	int rc = tine_library_find(TINE_LIBRARY_NAME, found);
+	int rc = tine_library_find(found);
 
 	if (rc == 0)
 		rc = tine_library_preloadable(found, ret_path);

@@ -12,7 +12,7 @@
 int tine_cmd_version(const struct tine_settings *settings, int argc, char **argv)
 {
 	char library[PATH_MAX];
-	int rc = tine_library_find(TINE_LIBRARY_NAME, library);
+	int rc = tine_library_find(library);
 
 	if (argc > 0)
 		return tine_fail(TINE_EXIT_USAGE, "version: unexpected argument '%s'", argv[0]);

@@ -73,17 +73,17 @@ static int read_segment(const struct image *image, unsigned index, struct segmen
 	uint64_t offset = image->headers_offset + (uint64_t)index * image->header_bytes;
 	Elf64_Phdr big;
 	Elf32_Phdr small;
-	int rc;
+	int rc = image->is_64 ? read_at(image->fd, &big, sizeof(big), offset)
+			      : read_at(image->fd, &small, sizeof(small), offset);
 
-	if (image->is_64) {
-		rc = read_at(image->fd, &big, sizeof(big), offset);
+	if (rc < 0)
+		return rc;
+	if (image->is_64)
 		*segment = (struct segment){ big.p_type, big.p_offset, big.p_vaddr, big.p_filesz };
-	} else {
-		rc = read_at(image->fd, &small, sizeof(small), offset);
+	else
 		*segment = (struct segment){ small.p_type, small.p_offset, small.p_vaddr,
 					     small.p_filesz };
-	}
-	return rc;
+	return 0;
 }
 
 static int find_segment(const struct image *image, uint32_t type, struct segment *ret_segment)
@@ -120,9 +120,11 @@ static int read_dynamic(const struct image *image, const struct segment *dynamic
 		return read_at(image->fd, ret_entry, sizeof(*ret_entry),
 			       dynamic->offset + index * sizeof(*ret_entry));
 	rc = read_at(image->fd, &small, sizeof(small), dynamic->offset + index * sizeof(small));
+	if (rc < 0)
+		return rc;
 	ret_entry->d_tag = small.d_tag;
 	ret_entry->d_un.d_val = small.d_un.d_val;
-	return rc;
+	return 0;
 }
 
 static bool needs(const struct image *image, const char *library)

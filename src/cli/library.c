@@ -13,7 +13,7 @@
 
 /* ---- finding it ----------------------------------------------------------------------------- */
 
-int tine_library_find(const char *name, char ret_path[PATH_MAX])
+int tine_library_find(char ret_path[PATH_MAX])
 {
 	static const char *const places[] = { "", TINE_LIBRARY_FROM_BIN "/" };
 	char directory[PATH_MAX], candidate[2 * PATH_MAX];
@@ -24,7 +24,8 @@ int tine_library_find(const char *name, char ret_path[PATH_MAX])
 	directory[length] = '\0';
 	*(strrchr(directory, '/') + 1) = '\0';
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i], name);
+		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i],
+			 TINE_LIBRARY_NAME);
 		if (realpath(candidate, ret_path) && access(ret_path, R_OK) == 0)
 			return 0;
 	}
@@ -108,7 +109,7 @@ int tine_library_preloadable(const char *path, char ret_path[PATH_MAX])
 	return link_in(directory, path, ret_path);
 }
 
-/* ---- LD_PRELOAD and LD_AUDIT ---------------------------------------------------------------- */
+/* ---- LD_PRELOAD ----------------------------------------------------------------------------- */
 
 static bool is_ours(const char *entry, size_t length, const char *library)
 {

@@ -9,21 +9,19 @@
 #include <stddef.h>
 
 #define TINE_LIBRARY_NAME "libtine-preload.so"
-#define TINE_AUDITOR_NAME "libtine-audit.so"
 
-/** Find a library: beside the program (a build tree), else where `make install` puts it, relative
+/** Find the library: beside the program (a build tree), else where `make install` puts it, relative
  * to the program, so that an installed tree can be moved.
- *  @param name  one of the names above
  *  @return 0, or -errno with the last place tried in ret_path */
-int tine_library_find(const char *name, char ret_path[PATH_MAX]);
+int tine_library_find(char ret_path[PATH_MAX]);
 
-/** A path of a library that LD_PRELOAD and LD_AUDIT can name. Their lists are split at spaces and
- * colons and know no quoting, so a path with one of these is reached through a symbolic link in a
- * directory of ours.
+/** A path of the library that LD_PRELOAD can name. Its list is split at spaces and colons and knows
+ *  no quoting, so a path with one of these is reached through a symbolic link in a directory of
+ *  ours.
  *  @return 0 or -errno */
 int tine_library_preloadable(const char *path, char ret_path[PATH_MAX]);
 
-/** The value for LD_PRELOAD or LD_AUDIT: what it was, without any earlier copy of our library, and
+/** The value for LD_PRELOAD: what it was, without any earlier copy of our library, and
  * ours at the end.
  *  @param before   the present value or NULL
  *  @param library  path of our library; entries with the same file name are taken out

@@ -16,7 +16,7 @@
 static struct tine_sink sink;
 static bool quiet, verbose;
 /* Of the thread that forks. */
-static __thread sigset_t mask_before_fork __attribute__((tls_model("initial-exec")));
+static __thread sigset_t mask_before_fork;
 
 static void say(struct tine_text *text)
 {

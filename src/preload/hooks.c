@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "preload/bind.h"
 #include "preload/fdtable.h"
 #include "preload/guard.h"
 #include "preload/track.h"
@@ -23,11 +24,17 @@
 #define HOOK(type, name, ...)                                                                      \
 	static type (*volatile real_##name)(__VA_ARGS__);                                          \
 	__attribute__((visibility("default"))) type hook_##name(__VA_ARGS__) __asm__(#name);       \
+	__attribute__((section("tine_hooks"),                                                      \
+		       used)) static const struct tine_hook entry_##name = {                       \
+		#name, (void *)hook_##name                                                         \
+	};                                                                                         \
 	type hook_##name(__VA_ARGS__)
 
 #define ENTER(name)                                                                                \
 	do {                                                                                       \
 		tine_guard_enter();                                                                \
+		if (__builtin_expect(tine_bind_pending, 0))                                        \
+			tine_bind_new_libraries();                                                 \
 		if (__builtin_expect(!real_##name, 0))                                             \
 			real_##name = (__typeof__(real_##name))find_next(#name);                   \
 	} while (0)
@@ -96,20 +103,29 @@ HOOK(int, close, int fd)
 	return real_close(fd);
 }
 
+static int copied(int fd, int to)
+{
+	if (to >= 0 && to != fd)
+		tine_track_copy(fd, to);
+	return to;
+}
+
+HOOK(int, dup, int fd)
+{
+	ENTER(dup);
+	return copied(fd, real_dup(fd));
+}
+
 HOOK(int, dup2, int fd, int number)
 {
 	ENTER(dup2);
-	if (fd != number && tine_fd_word(number))
-		tine_track_forget((unsigned)number, (unsigned)number);
-	return real_dup2(fd, number);
+	return copied(fd, real_dup2(fd, number));
 }
 
 HOOK(int, dup3, int fd, int number, int flags)
 {
 	ENTER(dup3);
-	if (tine_fd_word(number))
-		tine_track_forget((unsigned)number, (unsigned)number);
-	return real_dup3(fd, number, flags);
+	return copied(fd, real_dup3(fd, number, flags));
 }
 
 HOOK(int, close_range, unsigned first, unsigned last, int flags)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fork/origin.h"
+#include "preload/bind.h"
 #include "preload/fdtable.h"
 #include "preload/guard.h"
 #include "preload/known.h"
@@ -17,7 +18,7 @@
 #define GATHER_BYTES 2048
 
 /* glibc 2.35 and later; lock-free and async-signal-safe, unlike dladdr(). */
-extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 static void set_word(struct tine_fd_entry *entry, uint64_t word)
 {
@@ -51,13 +52,9 @@ void tine_track_made(int fd)
 static bool called_by_libpq(void *caller)
 {
 	struct dl_find_object found;
-	const char *name;
 
-	if (!_dl_find_object || _dl_find_object(caller, &found) != 0)
-		return false;
-	name = strrchr(found.dlfo_link_map->l_name, '/');
-	name = name ? name + 1 : found.dlfo_link_map->l_name;
-	return strncmp(name, "libpq.", 6) == 0 || strncmp(name, "libpq-", 6) == 0;
+	return _dl_find_object && _dl_find_object(caller, &found) == 0 &&
+	       tine_bind_is_libpq(found.dlfo_link_map->l_name);
 }
 
 static bool already_begun(uint64_t word, ino_t inode)
@@ -215,6 +212,22 @@ void tine_track_received(int fd, const void *bytes, size_t length)
 	if (status)
 		set_word(entry, (entry->word & ~TINE_FD_TX_MASK) |
 					(status == 'I' ? TINE_FD_TX_IDLE : TINE_FD_TX_OPEN));
+}
+
+void tine_track_copy(int fd, int to)
+{
+	int saved_errno = errno;
+	uint64_t word = tine_fd_word(fd);
+	struct tine_fd_entry *entry;
+
+	if ((word || tine_fd_word(to)) && !tine_origin_is_borrowed()) {
+		entry = tine_fd_make(to);
+		if (entry) {
+			entry->start_length = 0;
+			set_word(entry, word);
+		}
+	}
+	errno = saved_errno;
 }
 
 void tine_track_forget(unsigned first, unsigned last)

@@ -14,7 +14,6 @@ from support import procs
 
 BUILD = os.path.dirname(procs.tine_path())
 LIBRARY = os.path.join(BUILD, 'libtine-preload.so')
-AUDITOR = os.path.join(BUILD, 'libtine-audit.so')
 C_PROGRAM = 'int main(void) { return 0; }\n'
 
 
@@ -61,7 +60,6 @@ def test_sets_only_what_is_needed():
     result = tine('--', 'env')
     env = environment_of(result)
     assert env['LD_PRELOAD'] == LIBRARY
-    assert env['LD_AUDIT'] == AUDITOR
     assert not [name for name in env if name.startswith('TINE_')]
     assert result.stderr == ''
 
@@ -75,13 +73,8 @@ def test_inside_itself():
     result = tine('--port', '47021', '--', procs.tine_path(), 'run', '--verbose', '--', 'env')
     env = environment_of(result)
     assert env['LD_PRELOAD'] == LIBRARY
-    assert env['LD_AUDIT'] == AUDITOR
     assert env['TINE_PORT'] == '47021'
     assert env['TINE_VERBOSE'] == '1'
-
-
-def test_without_the_auditor():
-    assert 'LD_AUDIT' not in environment_of(tine('--no-audit', '--', 'env'))
 
 
 def test_the_end_of_options_may_be_left_out():
@@ -231,7 +224,7 @@ def check_as_nobody(program, tmp_path):
             directory.chmod(0o755)
     copy = tmp_path / 'copy'
     copy.mkdir(mode=0o755)
-    for name in ('tine', 'libtine-preload.so', 'libtine-audit.so'):
+    for name in ('tine', 'libtine-preload.so'):
         shutil.copy(os.path.join(BUILD, name), copy)
     result = subprocess.run(as_nobody([copy / 'tine', 'run', '--check', '--json', '--', program]),
                             capture_output=True, text=True, timeout=60)
@@ -269,7 +262,7 @@ def preloaded(result):
 
 def copy_build(directory):
     directory.mkdir(parents=True)
-    for name in ('tine', 'libtine-preload.so', 'libtine-audit.so'):
+    for name in ('tine', 'libtine-preload.so'):
         shutil.copy(os.path.join(BUILD, name), directory)
     return directory / 'tine'
 
@@ -282,10 +275,8 @@ def test_a_path_with_spaces_and_colons(tmp_path, name):
     assert 'guard: watching env' in result.stderr
     link = environment_of(result)['LD_PRELOAD']
     assert not set(' :') & set(link)
-    for variable in ('LD_PRELOAD', 'LD_AUDIT'):
-        link = environment_of(result)[variable]
-        os.unlink(link)
-        os.rmdir(os.path.dirname(link))
+    os.unlink(link)
+    os.rmdir(os.path.dirname(link))
 
 
 def test_installed_and_moved(tmp_path):
@@ -317,6 +308,5 @@ def test_a_squatted_link_directory_is_not_used(tmp_path):
     program = copy_build(tmp_path / 'a b')
     env = environment_of(tine('--', 'env', program=program, env={'XDG_RUNTIME_DIR': str(squatted)}))
     assert not env['LD_PRELOAD'].startswith(str(squatted))
-    for variable in ('LD_PRELOAD', 'LD_AUDIT'):
-        os.unlink(env[variable])
-        os.rmdir(os.path.dirname(env[variable]))
+    os.unlink(env['LD_PRELOAD'])
+    os.rmdir(os.path.dirname(env['LD_PRELOAD']))

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Reach a libpq that preloading does not: one opened with RTLD_DEEPBIND.
+ *
+ * PHP opens every extension so, and the flag covers libpq too: its connect() and send() are bound
+ * to libc although this library stands first. So dlopen() is interposed (dlopen.c) to learn that
+ * there may be new libraries, and at the thread's next hooked call, or dlopen(), the procedure
+ * linkage of each libpq that has come is looked through: what does not lead to a hook is made to.
+ *
+ * Only libraries named libpq are touched: they are the ones whose bytes matter. Why not LD_AUDIT,
+ * which sees every binding: docs/design.md.
+ *
+ * Owns the linkage slots it has written; the loader never writes them again. Threads:
+ * dl_iterate_phdr() takes the loader's lock for the walk; two threads that patch write the same
+ * values. Fork: nothing to do. Not async-signal-safe, but only called in a thread that has just
+ * been in dlopen().
+ */
+#ifndef TINE_PRELOAD_BIND_H
+#define TINE_PRELOAD_BIND_H
+
+#include <stdbool.h>
+
+/* Set by our dlopen() in its thread. */
+extern __thread bool tine_bind_pending;
+
+/* The hooks, by name; filled by hooks.c through a linker section. */
+struct tine_hook {
+	const char *name;
+	void *function;
+};
+
+/** Look through the libraries that have come; clears tine_bind_pending. errno is kept. */
+void tine_bind_new_libraries(void);
+
+/** Is this the file name of a libpq: libpq.so.5, or a wheel's renamed copy libpq-9b38f5e3.so.5.17?
+ */
+bool tine_bind_is_libpq(const char *path);
+
+#endif

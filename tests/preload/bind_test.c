@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Libraries that come by dlopen(): a libpq that binds past the preload library, and that dlopen()
+ * is as it was for its caller. Runs with the library preloaded, without any port named.
+ */
+#include <dlfcn.h>
+#include <netinet/in.h>
+
+#include "preload/peers.h"
+#include "support/check.h"
+
+typedef int connect_fn(const struct sockaddr *address, socklen_t length);
+
+static void expect_severed(const char *library, int mode)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	int listener = listen_tcp(AF_INET, &(uint16_t){ 0 });
+	void *handle = dlopen(library, mode);
+	connect_fn *stub_connect;
+	struct pair pair;
+	pid_t pid;
+
+	if (!handle)
+		check_fail(__FILE__, __LINE__, "%s", dlerror());
+	stub_connect = (connect_fn *)dlsym(handle, "stub_connect");
+	CHECK(stub_connect);
+	CHECK_INT(getsockname(listener, (struct sockaddr *)&address, &length), ==, 0);
+	close(dup(0)); /* any hooked call: programs make thousands */
+	pair.client = stub_connect((struct sockaddr *)&address, length);
+	CHECK_INT(pair.client, >=, 0);
+	pair.server = accept(listener, NULL, NULL);
+	close(listener);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(severed(pair.client));
+		_exit(0);
+	}
+	check_child(pid);
+	CHECK(alive(pair));
+}
+
+TEST(reaches_a_local_library)
+{
+	expect_severed(STUB_LAZY, RTLD_NOW | RTLD_LOCAL);
+}
+
+TEST(reaches_a_library_bound_to_itself_and_libc)
+{
+	expect_severed(STUB_LAZY, RTLD_LAZY | RTLD_LOCAL | RTLD_DEEPBIND);
+}
+
+/* All addresses are in place before dlopen() returns, on pages that are read-only since. */
+TEST(reaches_one_bound_at_once)
+{
+	expect_severed(STUB_NOW, RTLD_NOW | RTLD_GLOBAL | RTLD_DEEPBIND);
+}
+
+TEST(keeps_the_callers_search_path)
+{
+	void *handle = dlopen(FINDER, RTLD_NOW);
+	int (*finder_finds)(void);
+
+	CHECK(handle);
+	CHECK(!dlopen("libonly-there.so", RTLD_NOW));
+	finder_finds = (int (*)(void))dlsym(handle, "finder_finds");
+	CHECK_INT(finder_finds(), ==, 1);
+}
+
+TEST(keeps_errors_of_dlopen)
+{
+	CHECK(!dlopen("/no/such/library.so", RTLD_NOW));
+	CHECK_CONTAINS(dlerror(), "/no/such/library.so");
+	CHECK(dlopen(NULL, RTLD_NOW));
+}
+
+CHECK_TABLE(T(reaches_a_local_library), T(reaches_a_library_bound_to_itself_and_libc),
+	    T(reaches_one_bound_at_once), T(keeps_the_callers_search_path),
+	    T(keeps_errors_of_dlopen))
