@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "preload/tls.h"
+
 #if defined(__x86_64__)
 #define RELOCATION_JUMP R_X86_64_JUMP_SLOT
 #define RELOCATION_DATA R_X86_64_GLOB_DAT
@@ -46,6 +48,11 @@ static void *find_hook(const char *name)
 		if (strcmp(hook->name, name) == 0)
 			return hook->function;
 	return NULL;
+}
+
+static void *find_function(const char *name, void **slot)
+{
+	return strcmp(name, "SSL_read") == 0 ? tine_tls_wrap_read(slot) : find_hook(name);
 }
 
 /* glibc has added the base to these pointers in place; other loaders leave them as in the file. */
@@ -118,7 +125,7 @@ static void patch(const struct dl_phdr_info *library, const struct linkage *link
 
 		if (type != RELOCATION_JUMP && type != RELOCATION_DATA)
 			continue;
-		hook = find_hook(linkage->names + symbol->st_name);
+		hook = find_function(linkage->names + symbol->st_name, slot);
 		if (hook && *slot != hook)
 			write_slot(library, slot, hook);
 	}

@@ -29,7 +29,8 @@ struct tine_hook {
 	void *function;
 };
 
-/** Look through the libraries that have come; clears tine_bind_pending. errno is kept. */
+/** Look through the libraries that have come, and lead the SSL_read of each libpq to tls.c; clears
+ * tine_bind_pending. errno is kept. */
 void tine_bind_new_libraries(void);
 
 /** Is this the file name of a libpq: libpq.so.5, or a wheel's renamed copy libpq-9b38f5e3.so.5.17?

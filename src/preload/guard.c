@@ -8,6 +8,7 @@
 
 #include "base/line.h"
 #include "base/option.h"
+#include "preload/bind.h"
 #include "preload/known.h"
 #include "preload/report.h"
 #include "preload/scan.h"
@@ -124,6 +125,7 @@ __attribute__((constructor)) static void start(void)
 	tine_known_init(settings.ports);
 	tine_origin_init();
 	__register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, &__dso_handle);
+	tine_bind_new_libraries();
 	if (verbose)
 		say_started();
 	errno = saved_errno;

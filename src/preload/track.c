@@ -12,10 +12,13 @@
 #include "preload/fdtable.h"
 #include "preload/guard.h"
 #include "preload/known.h"
+#include "preload/tls.h"
 #include "preload/wire.h"
 
 /* A ClientHello fits; a start that is longer is judged by this much of it. */
 #define GATHER_BYTES 2048
+
+#define ENCRYPTED (TINE_FD_POSTGRES | TINE_FD_TLS | TINE_FD_LOOK_SEND | TINE_FD_LOOK_RECV)
 
 /* glibc 2.35 and later; lock-free and async-signal-safe, unlike dladdr(). */
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
@@ -126,9 +129,9 @@ static uint64_t state_after(enum tine_wire_verdict verdict, bool named)
 	case TINE_WIRE_PLAIN:
 		return TINE_FD_POSTGRES | TINE_FD_LOOK_SEND | TINE_FD_LOOK_RECV | TINE_FD_TX_BUSY;
 	case TINE_WIRE_TLS_NAMED:
-		return TINE_FD_POSTGRES | TINE_FD_TLS;
+		return ENCRYPTED;
 	case TINE_WIRE_TLS:
-		return named ? TINE_FD_POSTGRES | TINE_FD_TLS : TINE_FD_OTHER;
+		return named ? ENCRYPTED : TINE_FD_OTHER;
 	case TINE_WIRE_OTHER:
 		return TINE_FD_OTHER;
 	case TINE_WIRE_SHORT:
@@ -147,7 +150,7 @@ static void judge_second_start(struct tine_fd_entry *entry, uint64_t word, const
 	if (verdict == TINE_WIRE_PLAIN)
 		set_state(entry, word, state_after(verdict, true));
 	else if (verdict != TINE_WIRE_NEGOTIATION)
-		set_state(entry, word, TINE_FD_POSTGRES | TINE_FD_TLS);
+		set_state(entry, word, ENCRYPTED);
 }
 
 static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word,
@@ -180,7 +183,10 @@ void tine_track_send(int fd, const struct iovec *parts, size_t count)
 	size_t length;
 
 	if (word & TINE_FD_LOOK_RECV) {
-		set_word(entry, (word & ~TINE_FD_TX_MASK) | TINE_FD_TX_BUSY);
+		/* Of an encrypted connection nothing is said until a reply has been seen in the
+		 * clear. */
+		if (word & TINE_FD_TX_MASK)
+			set_word(entry, (word & ~TINE_FD_TX_MASK) | TINE_FD_TX_BUSY);
 		return;
 	}
 	length = gather(bytes, sizeof(bytes), parts, count);
@@ -204,14 +210,31 @@ void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t se
 	entry->start_length += (uint8_t)(length < (size_t)sent ? length : (size_t)sent);
 }
 
-void tine_track_received(int fd, const void *bytes, size_t length)
+static void note_transaction(struct tine_fd_entry *entry, const void *bytes, size_t length)
 {
-	struct tine_fd_entry *entry = tine_fd_find(fd);
 	char status = tine_wire_transaction(bytes, length);
 
 	if (status)
 		set_word(entry, (entry->word & ~TINE_FD_TX_MASK) |
 					(status == 'I' ? TINE_FD_TX_IDLE : TINE_FD_TX_OPEN));
+}
+
+void tine_track_received(int fd, const void *bytes, size_t length)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+
+	if (entry->word & TINE_FD_TLS)
+		tine_tls_note_socket(fd);
+	else
+		note_transaction(entry, bytes, length);
+}
+
+void tine_track_decrypted(int fd, const void *bytes, size_t length)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+
+	if (entry && (entry->word & TINE_FD_TLS))
+		note_transaction(entry, bytes, length);
 }
 
 void tine_track_copy(int fd, int to)

@@ -39,6 +39,9 @@ void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t se
 /** The hook saw TINE_FD_LOOK_RECV on fd and bytes have arrived. */
 void tine_track_received(int fd, const void *bytes, size_t length);
 
+/** These bytes were decrypted from what fd received. */
+void tine_track_decrypted(int fd, const void *bytes, size_t length);
+
 /** The number to is a copy of fd now. */
 void tine_track_copy(int fd, int to);
 

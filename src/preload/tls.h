@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A look at what libpq reads through OpenSSL, so that a line about a fork can say whether an
+ * encrypted connection was in a transaction. Nothing else depends on it.
+ *
+ * bind.c leads the SSL_read slot of each libpq here; the function that was in the slot is called,
+ * so every copy of libpq goes on with its own OpenSSL. While SSL_read runs, libpq reads its socket
+ * in the same thread through a hooked recv(): that is how the descriptor is known.
+ *
+ * Owns a function pointer for each of the first few libpq copies. Threads: no lock; a copy is
+ * claimed atomically. Fork: nothing to do.
+ */
+#ifndef TINE_PRELOAD_TLS_H
+#define TINE_PRELOAD_TLS_H
+
+/** The function to put into a libpq's SSL_read slot.
+ *  @param slot  still holding the real function, or the loader's stub that will look for it
+ *  @return NULL when there are too many copies: then the slot is to be left as it is */
+void *tine_tls_wrap_read(void **slot);
+
+/** A hooked call of this thread has read from an encrypted connection. */
+void tine_tls_note_socket(int fd);
+
+#endif
