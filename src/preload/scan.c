@@ -42,7 +42,7 @@ static int walk_numbers(struct scan *scan, visit_fn *visit)
 
 	if (stat("/proc/self/fd", &st) < 0 || st.st_size <= 0)
 		return 0;
-	limit = st.st_size * 2 + 1024;
+	limit = st.st_size * 4 + 64;
 	for (fd = 0; fd < limit; fd++) {
 		met += visit(scan, fd);
 		if (met >= st.st_size)

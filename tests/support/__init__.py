@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Shared helpers of the tests and the demo."""
