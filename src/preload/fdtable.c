@@ -4,6 +4,15 @@
 #include <sys/mman.h>
 
 struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
+_Atomic int tine_fd_leaves_end;
+
+static void note_end(int end)
+{
+	int seen = atomic_load(&tine_fd_leaves_end);
+
+	while (seen < end && !atomic_compare_exchange_weak(&tine_fd_leaves_end, &seen, end))
+		;
+}
 
 struct tine_fd_entry *tine_fd_make(int fd)
 {
@@ -17,6 +26,7 @@ struct tine_fd_entry *tine_fd_make(int fd)
 	leaf = mmap(NULL, leaf_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (leaf == MAP_FAILED)
 		return NULL;
+	note_end(fd / TINE_FD_LEAF + 1);
 	if (!atomic_compare_exchange_strong(&tine_fd_leaves[fd / TINE_FD_LEAF], &none, leaf))
 		munmap(leaf, leaf_bytes);
 	return tine_fd_find(fd);

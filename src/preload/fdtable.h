@@ -55,6 +55,9 @@ struct tine_fd_entry {
 
 extern struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
 
+/* No leaf from here on has been made: spares a child the page faults of looking at the rest. */
+extern _Atomic int tine_fd_leaves_end;
+
 /** The entry of a number, or NULL when nothing near it was ever tracked. */
 static inline struct tine_fd_entry *tine_fd_find(int fd)
 {

@@ -206,7 +206,7 @@ void tine_scan_sever(struct tine_report *report)
 {
 	struct scan scan = { .end = TINE_DEAD_END_INIT, .report = report };
 
-	for (int leaf = 0; leaf < TINE_FD_LEAVES; leaf++) {
+	for (int leaf = 0; leaf < tine_fd_leaves_end; leaf++) {
 		struct tine_fd_entry *entries = tine_fd_leaves[leaf];
 
 		for (int i = 0; entries && i < TINE_FD_LEAF; i++)

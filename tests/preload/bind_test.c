@@ -19,7 +19,6 @@ static void expect_severed(const char *library, int mode)
 	void *handle = dlopen(library, mode);
 	connect_fn *stub_connect;
 	struct pair pair;
-	pid_t pid;
 
 	if (!handle)
 		check_fail(__FILE__, __LINE__, "%s", dlerror());
@@ -31,13 +30,7 @@ static void expect_severed(const char *library, int mode)
 	CHECK_INT(pair.client, >=, 0);
 	pair.server = accept(listener, NULL, NULL);
 	close(listener);
-	pid = fork();
-	if (pid == 0) {
-		CHECK(severed(pair.client));
-		_exit(0);
-	}
-	check_child(pid);
-	CHECK(alive(pair));
+	expect_at_fork(pair, true);
 }
 
 TEST(reaches_a_local_library)

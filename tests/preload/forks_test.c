@@ -32,13 +32,7 @@ static void child_finds(struct pair pair)
 
 TEST(handles_fork)
 {
-	struct pair pair = postgres();
-	pid_t pid = fork();
-
-	if (pid == 0)
-		child_finds(pair);
-	check_child(pid);
-	CHECK(alive(pair));
+	expect_at_fork(postgres(), true);
 }
 
 TEST(handles_forkpty)

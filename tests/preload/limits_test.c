@@ -70,19 +70,12 @@ TEST(finds_one_at_a_sparse_high_number)
 {
 	struct pair pair;
 	int listener, limit = raise_limit();
-	pid_t pid;
 
 	pair = tcp_pair(AF_INET, HOOKED, &listener);
 	SAY(pair.client, START_SSL);
 	pair = connect_pair(listener, UNHOOKED);
 	pair.client = move(pair.client, limit - 100);
-	pid = fork();
-	if (pid == 0) {
-		CHECK(severed(pair.client));
-		_exit(0);
-	}
-	check_child(pid);
-	CHECK(alive(pair));
+	expect_at_fork(pair, true);
 }
 
 TEST(severs_when_no_descriptor_is_free)

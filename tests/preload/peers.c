@@ -109,3 +109,15 @@ bool severed(int fd)
 	       address.ss_family == AF_UNIX && recv(fd, &byte, 1, MSG_DONTWAIT) == 0 &&
 	       send(fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE;
 }
+
+void expect_at_fork(struct pair pair, bool want_severed)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		CHECK(want_severed ? severed(pair.client) : alive(pair));
+		_exit(0);
+	}
+	check_child(pid);
+	CHECK(alive(pair));
+}

@@ -49,4 +49,8 @@ bool alive(struct pair pair);
 /** fd is a dead end: end of file, EPIPE, and still the same open number. */
 bool severed(int fd);
 
+/** Fork: in the child the pair's client is severed, or untouched; then the parent's pair is alive.
+ */
+void expect_at_fork(struct pair pair, bool want_severed);
+
 #endif

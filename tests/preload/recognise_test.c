@@ -16,28 +16,12 @@
 
 #define PLAIN_BYTES (sizeof(START_PLAIN) - 1)
 
-/* Fork; in the child every given client is severed (or not); then the parent's pair works. */
-static void expect(struct pair pair, bool want_severed)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (want_severed)
-			CHECK(severed(pair.client));
-		else
-			CHECK(alive(pair));
-		_exit(0);
-	}
-	check_child(pid);
-	CHECK(alive(pair));
-}
-
 static void expect_start(const void *bytes, size_t length, bool want_severed)
 {
 	struct pair pair = tcp_pair(AF_INET, HOOKED, NULL);
 
 	say(pair.client, bytes, length);
-	expect(pair, want_severed);
+	expect_at_fork(pair, want_severed);
 }
 
 #define EXPECT_START(bytes, want_severed) expect_start(bytes, sizeof(bytes) - 1, want_severed)
@@ -62,7 +46,7 @@ TEST(severs_over_ipv6)
 	struct pair pair = tcp_pair(AF_INET6, HOOKED, NULL);
 
 	SAY(pair.client, START_SSL);
-	expect(pair, true);
+	expect_at_fork(pair, true);
 }
 
 TEST(sees_every_way_of_sending)
@@ -79,7 +63,7 @@ TEST(sees_every_way_of_sending)
 	CHECK_INT(sendmsg(pairs[2].client, &message, 0), ==, PLAIN_BYTES);
 	CHECK_INT(sendto(pairs[3].client, START_PLAIN, PLAIN_BYTES, 0, NULL, 0), ==, PLAIN_BYTES);
 	for (int i = 0; i < 4; i++)
-		expect(pairs[i], true);
+		expect_at_fork(pairs[i], true);
 }
 
 TEST(puts_first_bytes_together)
@@ -88,7 +72,7 @@ TEST(puts_first_bytes_together)
 
 	for (int i = 0; i < 9; i++)
 		say(pair.client, &START_PLAIN[i], 1);
-	expect(pair, true);
+	expect_at_fork(pair, true);
 }
 
 TEST(knows_ports_of_the_environment)
@@ -109,7 +93,7 @@ TEST(knows_ports_of_the_environment)
 		for (int how = HOOKED; how <= UNHOOKED; how++) {
 			struct pair pair = connect_pair(listener, how);
 
-			expect(pair, ports[i] != 47103);
+			expect_at_fork(pair, ports[i] != 47103);
 		}
 	}
 }
@@ -125,7 +109,7 @@ TEST(leaves_another_protocol_on_a_known_port)
 	CHECK_INT(listen(listener, 4), ==, 0);
 	pair = connect_pair(listener, HOOKED);
 	SAY(pair.client, START_HTTP);
-	expect(pair, false);
+	expect_at_fork(pair, false);
 }
 
 TEST(knows_unix_sockets)
@@ -138,15 +122,15 @@ TEST(knows_unix_sockets)
 	snprintf(abstract + 1, sizeof(abstract) - 1, "%s/.s.PGSQL.47104", directory);
 	for (int how = HOOKED; how <= UNHOOKED; how++) {
 		pair = connect_pair(listen_unix(path, strlen(path)), how);
-		expect(pair, true);
+		expect_at_fork(pair, true);
 		unlink(path);
 		pair = connect_pair(listen_unix(abstract, strlen(path) + 1), how);
-		expect(pair, true);
+		expect_at_fork(pair, true);
 		abstract[1]++; /* the old name stays bound while its socket is open */
 	}
 	snprintf(path, sizeof(path), "%s/redis.sock", directory);
 	pair = connect_pair(listen_unix(path, strlen(path)), HOOKED);
-	expect(pair, false);
+	expect_at_fork(pair, false);
 	unlink(path);
 	rmdir(directory);
 }
@@ -220,7 +204,7 @@ TEST(leaves_a_reused_number)
 	other = tcp_pair(AF_INET, UNHOOKED, NULL);
 	CHECK_INT(syscall(SYS_dup3, other.client, postgres.client, 0), ==, postgres.client);
 	close(other.client);
-	expect((struct pair){ postgres.client, other.server }, false);
+	expect_at_fork((struct pair){ postgres.client, other.server }, false);
 }
 
 TEST(severs_copies_of_a_descriptor)
@@ -241,7 +225,7 @@ TEST(severs_copies_of_a_descriptor)
 	check_child(pid);
 	/* also when only the copy is left */
 	close(pair.client);
-	expect((struct pair){ copy, pair.server }, true);
+	expect_at_fork((struct pair){ copy, pair.server }, true);
 }
 
 /* Nothing had been sent when the process forked; the child is the one that starts to speak. */
@@ -259,7 +243,7 @@ TEST(severs_at_the_childs_first_bytes)
 	check_child(pid);
 	SAY(pair.client, START_SSL);
 	CHECK_INT(recv(pair.server, got, sizeof(got), 0), ==, 8);
-	expect(pair, true);
+	expect_at_fork(pair, true);
 }
 
 TEST(severs_a_connection_being_opened)
