@@ -14,25 +14,25 @@ PREFIX ?= /usr/local
 all: build
 
 build: setup-build
-	@tools/build $(BUILD) $(PREFIX)
+	@tools/build '$(BUILD)' '$(PREFIX)'
 
 demo: setup-test build
-	@TINE_BUILD=$(abspath $(BUILD)) tools/demo
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/demo
 
 test: setup-test build
-	@TINE_BUILD=$(abspath $(BUILD)) tools/test $(TESTS)
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/test $(TESTS)
 
 install: build
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD)' --no-rebuild
 
 lint: setup-test build
-	@tools/lint $(BUILD)
+	@tools/lint '$(BUILD)'
 
 fuzz: setup-test
 	@tools/fuzz $(SECONDS_EACH)
 
 bench-guard: setup-test build
-	@TINE_BUILD=$(abspath $(BUILD)) tools/bench-guard
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-guard
 
 setup-build:
 	@tools/setup build
@@ -41,4 +41,4 @@ setup-test:
 	@tools/setup build test
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-*
+	rm -rf '$(BUILD)' '$(BUILD)'-*

@@ -49,7 +49,7 @@ enum tine_fd_state {
 
 struct tine_fd_entry {
 	_Atomic uint64_t word;
-	uint8_t start_length; /* first bytes, kept while there are too few to judge */
+	_Atomic uint8_t start_length; /* first bytes, kept while there are too few to judge */
 	uint8_t start[15];
 };
 

@@ -204,7 +204,8 @@ void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t se
 	struct tine_fd_entry *entry = tine_fd_find(fd);
 	size_t room = sizeof(entry->start) - entry->start_length, length;
 
-	if (sent <= 0 || (entry->word & TINE_FD_STATE_MASK) != TINE_FD_CONNECTED)
+	if (sent <= 0 || (entry->word & TINE_FD_STATE_MASK) != TINE_FD_CONNECTED ||
+	    tine_origin_is_borrowed())
 		return;
 	length = gather(entry->start + entry->start_length, room, parts, count);
 	entry->start_length += (uint8_t)(length < (size_t)sent ? length : (size_t)sent);
