@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A table that is full at the soft limit usually has room below the hard one. */
@@ -20,6 +21,7 @@ static bool raise_limit(struct tine_dead_end *end)
 
 int tine_dead_end_open(struct tine_dead_end *end)
 {
+	struct stat st;
 	int pair[2];
 	int rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
 
@@ -32,6 +34,7 @@ int tine_dead_end_open(struct tine_dead_end *end)
 	}
 	close(pair[1]);
 	end->fd = pair[0];
+	end->inode = fstat(end->fd, &st) == 0 ? st.st_ino : 0;
 	return 0;
 }
 

@@ -16,9 +16,11 @@
 
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 struct tine_dead_end {
-	int fd; /* -1 while there is none */
+	int fd;      /* -1 while there is none */
+	ino_t inode; /* of the dead end, and so of every descriptor it replaces */
 	bool limit_raised;
 	struct rlimit limit;
 };

@@ -30,6 +30,7 @@ enum tine_fd_state {
 	TINE_FD_CONNECTED, /* connect() seen or in progress, too few bytes to judge */
 	TINE_FD_OTHER,     /* connected, and its first bytes are not PostgreSQL's */
 	TINE_FD_POSTGRES,  /* recognised */
+	TINE_FD_SEVERED,   /* a dead end of ours stands here; the inode is the dead end's */
 };
 
 #define TINE_FD_STATE_MASK UINT64_C(7)
@@ -40,6 +41,8 @@ enum tine_fd_state {
 #define TINE_FD_NAMED (UINT64_C(1) << 5)     /* its address says PostgreSQL */
 #define TINE_FD_INHERITED (UINT64_C(1) << 6) /* an ancestor's, unrecognised at the fork */
 #define TINE_FD_TLS (UINT64_C(1) << 7)
+#define TINE_FD_LIBPQ                                                                              \
+	(UINT64_C(1) << 11) /* libpq called connect(), so libpq will close the number */
 /* Transaction status: 0 unknown, or one of these. */
 #define TINE_FD_TX_MASK (UINT64_C(7) << 8)
 #define TINE_FD_TX_IDLE (UINT64_C(1) << 8)

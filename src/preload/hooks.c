@@ -2,7 +2,8 @@
 /*
  * The interposed functions of libc, and nothing else. Each one asks first whether this process
  * forked unnoticed (one memory load), tells track.c what the call means when the table says that it
- * matters (one more load), and calls the next definition. A hook never changes what the call does.
+ * matters (one more load), and calls the next definition. A hook changes what a call does only on a
+ * descriptor that the guard has severed.
  *
  * The real functions come from dlsym(RTLD_NEXT) at the first need: other libraries' constructors
  * call us before our own has run.
@@ -98,8 +99,8 @@ HOOK(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 HOOK(int, close, int fd)
 {
 	ENTER(close);
-	if (tine_fd_word(fd))
-		tine_track_forget((unsigned)fd, (unsigned)fd);
+	if (tine_fd_word(fd) && !tine_track_close(fd, __builtin_return_address(0)))
+		return 0;
 	return real_close(fd);
 }
 
@@ -161,6 +162,12 @@ static inline bool looks_at_send(int fd)
 	return __builtin_expect((tine_fd_word(fd) & TINE_FD_LOOK_SEND) != 0, 0);
 }
 
+static ssize_t broken_pipe(void)
+{
+	errno = EPIPE;
+	return -1;
+}
+
 static ssize_t watched(int fd, const struct iovec *parts, size_t count, ssize_t sent)
 {
 	tine_track_sent(fd, parts, count, sent);
@@ -174,7 +181,8 @@ HOOK(ssize_t, send, int fd, const void *bytes, size_t length, int flags)
 	ENTER(send);
 	if (!looks_at_send(fd))
 		return real_send(fd, bytes, length, flags);
-	tine_track_send(fd, &part, 1);
+	if (!tine_track_send(fd, &part, 1))
+		return broken_pipe();
 	return watched(fd, &part, 1, real_send(fd, bytes, length, flags));
 }
 
@@ -186,7 +194,8 @@ HOOK(ssize_t, sendto, int fd, const void *bytes, size_t length, int flags,
 	ENTER(sendto);
 	if (!looks_at_send(fd))
 		return real_sendto(fd, bytes, length, flags, to, to_length);
-	tine_track_send(fd, &part, 1);
+	if (!tine_track_send(fd, &part, 1))
+		return broken_pipe();
 	return watched(fd, &part, 1, real_sendto(fd, bytes, length, flags, to, to_length));
 }
 
@@ -195,7 +204,8 @@ HOOK(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 	ENTER(sendmsg);
 	if (!looks_at_send(fd))
 		return real_sendmsg(fd, message, flags);
-	tine_track_send(fd, message->msg_iov, message->msg_iovlen);
+	if (!tine_track_send(fd, message->msg_iov, message->msg_iovlen))
+		return broken_pipe();
 	return watched(fd, message->msg_iov, message->msg_iovlen, real_sendmsg(fd, message, flags));
 }
 
@@ -206,7 +216,8 @@ HOOK(ssize_t, write, int fd, const void *bytes, size_t length)
 	ENTER(write);
 	if (!looks_at_send(fd))
 		return real_write(fd, bytes, length);
-	tine_track_send(fd, &part, 1);
+	if (!tine_track_send(fd, &part, 1))
+		return broken_pipe();
 	return watched(fd, &part, 1, real_write(fd, bytes, length));
 }
 
@@ -215,7 +226,8 @@ HOOK(ssize_t, writev, int fd, const struct iovec *parts, int count)
 	ENTER(writev);
 	if (!looks_at_send(fd) || count <= 0)
 		return real_writev(fd, parts, count);
-	tine_track_send(fd, parts, (size_t)count);
+	if (!tine_track_send(fd, parts, (size_t)count))
+		return broken_pipe();
 	return watched(fd, parts, (size_t)count, real_writev(fd, parts, count));
 }
 

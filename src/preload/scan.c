@@ -116,9 +116,10 @@ static void sever(struct scan *scan, int fd, uint64_t word)
 		tine_report_failed(scan->report, -rc);
 		return;
 	}
-	entry = tine_fd_find(fd);
+	entry = tine_fd_make(fd);
 	if (entry)
-		entry->word = TINE_FD_QUIET;
+		entry->word = (uint64_t)scan->end.inode << TINE_FD_INODE_SHIFT | TINE_FD_SEVERED |
+			      TINE_FD_LOOK_SEND | (word & TINE_FD_LIBPQ);
 	tine_report_add(scan->report, &peer, length < sizeof(peer) ? length : sizeof(peer), word);
 }
 

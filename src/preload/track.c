@@ -28,10 +28,12 @@ static void set_word(struct tine_fd_entry *entry, uint64_t word)
 	atomic_store_explicit(&entry->word, word, memory_order_relaxed);
 }
 
-/* Keep the inode, replace the rest. */
+/* Keep who and what it is, replace what is known of its conversation. */
 static void set_state(struct tine_fd_entry *entry, uint64_t word, uint64_t state)
 {
-	set_word(entry, (word >> TINE_FD_INODE_SHIFT << TINE_FD_INODE_SHIFT) | state);
+	uint64_t identity = word >> TINE_FD_INODE_SHIFT << TINE_FD_INODE_SHIFT;
+
+	set_word(entry, identity | (word & TINE_FD_LIBPQ) | state);
 }
 
 static bool disabled;
@@ -68,22 +70,21 @@ static bool already_begun(uint64_t word, ino_t inode)
 void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length, void *caller)
 {
 	int saved_errno = errno;
-	struct tine_fd_entry *entry;
+	struct tine_fd_entry *entry = NULL;
+	uint64_t flags = TINE_FD_CONNECTED | TINE_FD_LOOK_SEND;
 	struct stat st;
 
-	if (disabled || tine_origin_is_borrowed() || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
-		goto out;
-	entry = tine_fd_make(fd);
+	if (!disabled && !tine_origin_is_borrowed() && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+		entry = tine_fd_make(fd);
 	/* A non-blocking connect() may be called again to learn how it went. */
-	if (!entry || already_begun(entry->word, st.st_ino))
-		goto out;
-	entry->start_length = 0;
-	set_word(entry, (uint64_t)st.st_ino << TINE_FD_INODE_SHIFT | TINE_FD_CONNECTED |
-				TINE_FD_LOOK_SEND |
-				(tine_known_address(address, length) || called_by_libpq(caller)
-					 ? TINE_FD_NAMED
-					 : 0));
-out:
+	if (entry && !already_begun(entry->word, st.st_ino)) {
+		if (called_by_libpq(caller))
+			flags |= TINE_FD_LIBPQ | TINE_FD_NAMED;
+		else if (tine_known_address(address, length))
+			flags |= TINE_FD_NAMED;
+		entry->start_length = 0;
+		set_word(entry, (uint64_t)st.st_ino << TINE_FD_INODE_SHIFT | flags);
+	}
 	errno = saved_errno;
 }
 
@@ -174,29 +175,43 @@ static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word
 		learn_peer(fd);
 }
 
-void tine_track_send(int fd, const struct iovec *parts, size_t count)
+/* Is the dead end still there, or has the number been reused behind our back? */
+static bool is_severed(int fd, uint64_t word)
+{
+	struct stat st;
+
+	return (word & TINE_FD_STATE_MASK) == TINE_FD_SEVERED && fstat(fd, &st) == 0 &&
+	       S_ISSOCK(st.st_mode) && st.st_ino == word >> TINE_FD_INODE_SHIFT;
+}
+
+/* Of an encrypted connection nothing is said until a reply has been seen in the clear. */
+static void note_request(struct tine_fd_entry *entry, uint64_t word)
+{
+	if (word & TINE_FD_TX_MASK)
+		set_word(entry, (word & ~TINE_FD_TX_MASK) | TINE_FD_TX_BUSY);
+}
+
+bool tine_track_send(int fd, const struct iovec *parts, size_t count)
 {
 	int saved_errno = errno;
 	struct tine_fd_entry *entry = tine_fd_find(fd);
-	uint64_t word = entry->word;
+	uint64_t word = entry->word, state = word & TINE_FD_STATE_MASK;
 	uint8_t bytes[GATHER_BYTES];
 	size_t length;
 
 	if (word & TINE_FD_LOOK_RECV) {
-		/* Of an encrypted connection nothing is said until a reply has been seen in the
-		 * clear. */
-		if (word & TINE_FD_TX_MASK)
-			set_word(entry, (word & ~TINE_FD_TX_MASK) | TINE_FD_TX_BUSY);
-		return;
+		note_request(entry, word);
+		return true;
 	}
 	length = gather(bytes, sizeof(bytes), parts, count);
 	if (length && !tine_origin_is_borrowed()) {
-		if ((word & TINE_FD_STATE_MASK) == TINE_FD_CONNECTED)
+		if (state == TINE_FD_CONNECTED)
 			judge_first_start(fd, entry, word, bytes, length);
-		else
+		else if (state == TINE_FD_POSTGRES)
 			judge_second_start(entry, word, bytes, length);
 	}
 	errno = saved_errno;
+	return !is_severed(fd, entry->word);
 }
 
 void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent)
@@ -241,7 +256,7 @@ void tine_track_decrypted(int fd, const void *bytes, size_t length)
 void tine_track_copy(int fd, int to)
 {
 	int saved_errno = errno;
-	uint64_t word = tine_fd_word(fd);
+	uint64_t word = tine_fd_word(fd) & ~TINE_FD_LIBPQ;
 	struct tine_fd_entry *entry;
 
 	if ((word || tine_fd_word(to)) && !tine_origin_is_borrowed()) {
@@ -252,6 +267,19 @@ void tine_track_copy(int fd, int to)
 		}
 	}
 	errno = saved_errno;
+}
+
+bool tine_track_close(int fd, void *caller)
+{
+	int saved_errno = errno;
+	uint64_t word = tine_fd_word(fd);
+	bool stays = (word & TINE_FD_LIBPQ) && !called_by_libpq(caller) && is_severed(fd, word) &&
+		     !tine_origin_is_borrowed();
+
+	if (word && !stays)
+		tine_track_forget((unsigned)fd, (unsigned)fd);
+	errno = saved_errno;
+	return !stays;
 }
 
 void tine_track_forget(unsigned first, unsigned last)

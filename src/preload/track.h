@@ -30,8 +30,10 @@ void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length
 void tine_track_connect_failed(int fd);
 
 /** The hook saw TINE_FD_LOOK_SEND on fd and bytes are about to be sent. Severs fd first when they
- * show that it is an ancestor's PostgreSQL connection. */
-void tine_track_send(int fd, const struct iovec *parts, size_t count);
+ *  show that it is an ancestor's PostgreSQL connection.
+ *  @return false when fd is severed: the hook fails with EPIPE in place of the system call, which
+ *          would raise SIGPIPE and end a program that a lost connection would not have ended */
+bool tine_track_send(int fd, const struct iovec *parts, size_t count);
 
 /** The same bytes have been sent, as many as the system call returned. */
 void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent);
@@ -44,6 +46,12 @@ void tine_track_decrypted(int fd, const void *bytes, size_t length);
 
 /** The number to is a copy of fd now. */
 void tine_track_copy(int fd, int to);
+
+/** close() is about to be called.
+ *  @param caller  return address of the call
+ *  @return false when the number has to stay taken: it is severed, libpq will close it, and
+ * somebody else does now. Were it free, libpq would later close the file that took it. */
+bool tine_track_close(int fd, void *caller);
 
 /** The numbers first to last are closed or replaced. */
 void tine_track_forget(unsigned first, unsigned last);

@@ -228,6 +228,25 @@ TEST(severs_copies_of_a_descriptor)
 	expect_at_fork((struct pair){ copy, pair.server }, true);
 }
 
+/* A lost connection makes a write fail; it does not kill a program that left SIGPIPE as it is. */
+TEST(raises_no_sigpipe)
+{
+	struct pair pair = tcp_pair(AF_INET, HOOKED, NULL);
+	struct iovec part = { (void *)"x", 1 };
+	pid_t pid;
+
+	SAY(pair.client, START_SSL);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(write(pair.client, "x", 1) < 0 && errno == EPIPE);
+		CHECK(writev(pair.client, &part, 1) < 0 && errno == EPIPE);
+		CHECK(send(pair.client, "x", 1, 0) < 0 && errno == EPIPE);
+		_exit(0);
+	}
+	check_child(pid);
+	CHECK(alive(pair));
+}
+
 /* Nothing had been sent when the process forked; the child is the one that starts to speak. */
 TEST(severs_at_the_childs_first_bytes)
 {
@@ -274,5 +293,5 @@ CHECK_TABLE(T(severs_by_first_bytes_on_a_random_port), T(leaves_other_protocols)
 	    T(severs_over_ipv6), T(sees_every_way_of_sending), T(puts_first_bytes_together),
 	    T(knows_ports_of_the_environment), T(leaves_another_protocol_on_a_known_port),
 	    T(knows_unix_sockets), T(leaves_accepted_connections), T(leaves_everything_else),
-	    T(leaves_a_reused_number), T(severs_copies_of_a_descriptor),
+	    T(leaves_a_reused_number), T(severs_copies_of_a_descriptor), T(raises_no_sigpipe),
 	    T(severs_at_the_childs_first_bytes), T(severs_a_connection_being_opened))
