@@ -21,7 +21,7 @@
 #define ENCRYPTED (TINE_FD_POSTGRES | TINE_FD_TLS | TINE_FD_LOOK_SEND | TINE_FD_LOOK_RECV)
 
 /* glibc 2.35 and later; lock-free and async-signal-safe, unlike dladdr(). */
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+#pragma weak _dl_find_object
 
 static void set_word(struct tine_fd_entry *entry, uint64_t word)
 {
