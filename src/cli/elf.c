@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEADERS_MAX 256
@@ -20,6 +21,7 @@ struct image {
 	bool is_64;
 	uint64_t headers_offset;
 	unsigned header_bytes, headers;
+	uint64_t sections_end;
 };
 
 static int read_at(int fd, void *buf, size_t bytes, uint64_t offset)
@@ -59,12 +61,15 @@ static int open_image(int fd, struct image *image, struct tine_elf *elf)
 		image->headers_offset = header.small.e_phoff;
 		image->header_bytes = sizeof(Elf32_Phdr);
 		image->headers = header.small.e_phnum;
+		image->sections_end =
+			header.small.e_shoff + header.small.e_shnum * sizeof(Elf32_Shdr);
 		return 0;
 	}
 	rc = read_at(fd, &header.big, sizeof(header.big), 0);
 	image->headers_offset = header.big.e_phoff;
 	image->header_bytes = sizeof(Elf64_Phdr);
 	image->headers = header.big.e_phnum;
+	image->sections_end = header.big.e_shoff + header.big.e_shnum * sizeof(Elf64_Shdr);
 	return rc;
 }
 
@@ -153,6 +158,13 @@ static bool needs(const struct image *image, const char *library)
 	return false;
 }
 
+static bool is_complete(int fd, const struct image *image)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && image->sections_end <= (uint64_t)st.st_size;
+}
+
 int tine_elf_read(int fd, struct tine_elf *ret_elf)
 {
 	struct image image = { 0 };
@@ -163,6 +175,7 @@ int tine_elf_read(int fd, struct tine_elf *ret_elf)
 	rc = open_image(fd, &image, ret_elf);
 	if (rc < 0)
 		return rc;
+	ret_elf->complete = is_complete(fd, &image);
 	rc = find_segment(&image, PT_INTERP, &interpreter);
 	if (rc == -ENOENT)
 		return 0;

@@ -13,6 +13,7 @@ struct tine_elf {
 	uint8_t class; /* ELFCLASS32, ELFCLASS64 */
 	uint16_t machine;
 	char interpreter[256]; /* program interpreter; "" in a static file or a shared library */
+	bool complete;         /* not cut off: the section headers, which come last, are there */
 	bool needs_libasan;    /* links GCC's AddressSanitizer runtime dynamically */
 };
 

@@ -11,7 +11,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "cli/elf.h"
+
 /* ---- finding it ----------------------------------------------------------------------------- */
+
+/* The loader leaves a damaged library out with a line of its own, and the program runs unguarded.
+ */
+static int check_library(const char *path)
+{
+	cleanup_(tine_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct tine_elf elf;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = tine_elf_read(fd, &elf);
+	return rc < 0 || elf.complete ? rc : -ENOEXEC;
+}
 
 int tine_library_find(char ret_path[PATH_MAX])
 {
@@ -26,8 +43,8 @@ int tine_library_find(char ret_path[PATH_MAX])
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i],
 			 TINE_LIBRARY_NAME);
-		if (realpath(candidate, ret_path) && access(ret_path, R_OK) == 0)
-			return 0;
+		if (realpath(candidate, ret_path))
+			return check_library(ret_path);
 	}
 	candidate[PATH_MAX - 1] = '\0';
 	memcpy(ret_path, candidate, PATH_MAX);

@@ -47,6 +47,7 @@ bool tine_bind_is_libpq(const char *path)
 
 static void *find_hook(const char *name)
 {
+	/* cppcheck-suppress comparePointers ; bounds of one section */
 	for (const struct tine_hook *hook = __start_tine_hooks; hook < __stop_tine_hooks; hook++)
 		if (strcmp(hook->name, name) == 0)
 			return hook->function;

@@ -65,6 +65,10 @@ static void before_fork(void)
 	sigset_t all;
 
 	tine_guard_enter();
+	/* Not left to the child, where another thread's hold on the loader's lock would be for
+	 * ever. */
+	if (tine_bind_pending)
+		tine_bind_new_libraries();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &mask_before_fork);
 }

@@ -49,7 +49,8 @@ def test_the_library_exports_what_it_interposes():
     hooks = set(re.findall(r'^HOOK\([^,]+, (\w+)', read('src/preload/hooks.c'), re.M)) | {'dlopen'}
     exported = set(re.findall(r' [TDBRVW] (\w+)', output('nm', '-D', '--defined-only', LIBRARY)))
     assert exported == mapped == hooks
-    assert not re.search(r' T \w+@', output('nm', '-D', LIBRARY)), 'a versioned symbol interposes nothing'
+    # a versioned symbol would interpose nothing
+    assert not re.search(r' T \w+@', output('nm', '-D', LIBRARY))
 
 
 def test_every_hook_is_a_function_of_libc():
@@ -93,10 +94,11 @@ def test_every_header_stands_alone(tmp_path):
     for name in files('.h'):
         source = tmp_path / 'alone.c'
         source.write_text('#include "%s"\n' % re.sub(r'^(src|tests)/', '', name))
-        done = subprocess.run(['gcc', '-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Werror', '-fsyntax-only',
-                               '-I', os.path.join(ROOT, 'src'), '-I', os.path.join(ROOT, 'tests'),
-                               '-I', os.path.dirname(os.path.join(ROOT, name)),
-                               '-I', '/usr/include/postgresql', source], capture_output=True, text=True)
+        folders = ['src', 'tests', os.path.dirname(name), '/usr/include/postgresql']
+        done = subprocess.run(['gcc', '-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Werror',
+                               '-fsyntax-only', source,
+                               *('-I' + os.path.join(ROOT, folder) for folder in folders)],
+                              capture_output=True, text=True)
         assert done.returncode == 0, '%s\n%s' % (name, done.stderr)
 
 
@@ -113,7 +115,8 @@ def test_lines_are_short():
 
 def functions(text):
     """(name, lines) of each function of a C file in this project's style."""
-    for found in re.finditer(r'^(?:[\w\s*]|HOOK\()[^\n;]*\n?[^\n;{}]*\)\n\{\n(.*?)^\}', text, re.M | re.S):
+    pattern = r'^(?:[\w\s*]|HOOK\()[^\n;]*\n?[^\n;{}]*\)\n\{\n(.*?)^\}'
+    for found in re.finditer(pattern, text, re.M | re.S):
         yield found.group(0).split('(')[0].split()[-1], found.group(1).count('\n')
 
 

@@ -36,7 +36,8 @@ def test_help_is_on_stdout_and_narrow():
 
 
 def test_usage_is_on_stderr():
-    for words in ([], ['nonsense'], ['help', 'nonsense'], ['version', 'x'], ['version', '--port', '1']):
+    for words in ([], ['nonsense'], ['help', 'nonsense'], ['version', 'x'],
+                  ['version', '--port', '1']):
         result = tine(*words)
         assert result.returncode == 100
         assert result.stdout == ''

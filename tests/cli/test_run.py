@@ -21,8 +21,8 @@ def tine(*words, env=None, cwd=None, program=None, **options):
     """Run `tine run` with these words; the result has text output."""
     base = {k: v for k, v in os.environ.items() if not k.startswith(('TINE_', 'LD_', 'PG'))}
     base.update(env or {})
-    return subprocess.run([program or procs.tine_path(), 'run', *map(str, words)], env=base, cwd=cwd,
-                          capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run([program or procs.tine_path(), 'run', *map(str, words)], env=base,
+                          cwd=cwd, capture_output=True, text=True, timeout=60, **options)
 
 
 def compile_program(directory, compiler, *flags):
@@ -299,6 +299,17 @@ def test_without_its_library(tmp_path):
     assert 'running unprotected' in result.stderr and 'libtine-preload.so' in result.stderr
     assert tine('--strict', '--', 'true', program=program).returncode == 111
     assert tine('--check', '--', 'true', program=program).returncode == 111
+
+
+@pytest.mark.parametrize('keep', [0, 100, 20000])
+def test_a_damaged_library(tmp_path, keep):
+    program = copy_build(tmp_path / 'copy')
+    library = program.parent / 'libtine-preload.so'
+    library.write_bytes(library.read_bytes()[:keep])
+    result = tine('--', 'sh', '-c', 'exit 4', program=program)
+    assert result.returncode == 4
+    assert 'warning: running unprotected: %s' % library in result.stderr
+    assert tine('--strict', '--', 'true', program=program).returncode == 111
 
 
 def test_a_squatted_link_directory_is_not_used(tmp_path):
