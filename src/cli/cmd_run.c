@@ -111,7 +111,7 @@ static int report_check(const struct tine_settings *settings, const struct tine_
 
 static int not_found(const char *command, int error)
 {
-	if (error == -ENOENT)
+	if (error == -ENOENT || error == -ENOTDIR)
 		return tine_fail(TINE_EXIT_NOT_FOUND, "run: '%s': command not found", command);
 	return tine_fail(TINE_EXIT_CANNOT_RUN, "run: '%s': %s", command, strerror(-error));
 }

@@ -62,7 +62,7 @@ static int executable(const char *path)
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return errno == EACCES ? -EACCES : -ENOENT;
+		return -errno;
 	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -EACCES;
 }
 
@@ -86,7 +86,9 @@ int tine_target_find(const char *command, char ret_path[PATH_MAX])
 			rc = executable(ret_path);
 			if (rc == 0)
 				return 0;
-			if (rc == -EACCES)
+			/* A directory of PATH that may not be searched says nothing about the
+			 * command. */
+			if (rc == -EACCES && access(ret_path, F_OK) == 0)
 				result = rc;
 		}
 		path += length;

@@ -39,7 +39,8 @@ struct tine_targets {
 };
 
 /** Find a command as execvp() would.
- *  @return 0, -ENOENT, or -EACCES when only files that cannot be executed were found */
+ *  @return 0, -ENOENT, or -EACCES when only files that cannot be executed were found; for a command
+ *          with a slash in it also what stat() says */
 int tine_target_find(const char *command, char ret_path[PATH_MAX]);
 
 /** Examine a command and, for a script, the programs of its "#!" lines; through env(1) too.

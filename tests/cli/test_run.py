@@ -13,7 +13,7 @@ import pytest
 from support import procs
 
 BUILD = os.path.dirname(procs.tine_path())
-LIBRARY = os.path.join(BUILD, 'libtine-preload.so')
+LIBRARY = os.path.realpath(os.path.join(BUILD, 'libtine-preload.so'))
 C_PROGRAM = 'int main(void) { return 0; }\n'
 
 
@@ -59,20 +59,22 @@ def test_signals_reach_the_command():
 def test_sets_only_what_is_needed():
     result = tine('--', 'env')
     env = environment_of(result)
-    assert env['LD_PRELOAD'] == LIBRARY
+    assert os.path.realpath(env['LD_PRELOAD']) == LIBRARY
     assert not [name for name in env if name.startswith('TINE_')]
     assert result.stderr == ''
 
 
 def test_extends_what_was_there():
-    env = environment_of(tine('--', 'env', env={'LD_PRELOAD': LIBRARY + ':libdl.so.2'}))
-    assert env['LD_PRELOAD'] == 'libdl.so.2:' + LIBRARY
+    before = '/elsewhere/libtine-preload.so:libdl.so.2 libm.so.6'
+    entries = environment_of(tine('--', 'env', env={'LD_PRELOAD': before}))['LD_PRELOAD'].split(':')
+    assert entries[:-1] == ['libdl.so.2', 'libm.so.6']
+    assert os.path.realpath(entries[-1]) == LIBRARY
 
 
 def test_inside_itself():
     result = tine('--port', '47021', '--', procs.tine_path(), 'run', '--verbose', '--', 'env')
     env = environment_of(result)
-    assert env['LD_PRELOAD'] == LIBRARY
+    assert os.path.realpath(env['LD_PRELOAD']) == LIBRARY
     assert env['TINE_PORT'] == '47021'
     assert env['TINE_VERBOSE'] == '1'
 
@@ -96,8 +98,7 @@ def test_the_end_of_options_may_be_left_out():
 ])
 def test_errors(words, status, text):
     result = tine(*words)
-    assert result.returncode == status
-    assert result.stdout == ''
+    assert (result.returncode, result.stdout) == (status, '')
     assert text in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
@@ -321,3 +322,10 @@ def test_a_squatted_link_directory_is_not_used(tmp_path):
     assert not env['LD_PRELOAD'].startswith(str(squatted))
     os.unlink(env['LD_PRELOAD'])
     os.rmdir(os.path.dirname(env['LD_PRELOAD']))
+
+
+def test_a_directory_of_path_that_may_not_be_searched(tmp_path):
+    closed = tmp_path / 'closed'
+    closed.mkdir(mode=0)
+    result = tine('--', 'no-such-command', env={'PATH': '%s:/usr/bin' % closed})
+    assert result.returncode == 127
