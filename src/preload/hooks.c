@@ -58,29 +58,29 @@ static void *find_next(const char *name)
 
 /* ---- sockets come and go -------------------------------------------------------------------- */
 
-static int made(int fd)
+static int made(int fd, void *caller)
 {
 	if (fd >= 0)
-		tine_track_made(fd);
+		tine_track_made(fd, caller);
 	return fd;
 }
 
 HOOK(int, socket, int domain, int type, int protocol)
 {
 	ENTER(socket);
-	return made(real_socket(domain, type, protocol));
+	return made(real_socket(domain, type, protocol), __builtin_return_address(0));
 }
 
 HOOK(int, accept, int fd, struct sockaddr *address, socklen_t *length)
 {
 	ENTER(accept);
-	return made(real_accept(fd, address, length));
+	return made(real_accept(fd, address, length), __builtin_return_address(0));
 }
 
 HOOK(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
 	ENTER(accept4);
-	return made(real_accept4(fd, address, length, flags));
+	return made(real_accept4(fd, address, length, flags), __builtin_return_address(0));
 }
 
 HOOK(int, connect, int fd, const struct sockaddr *address, socklen_t length)

@@ -43,23 +43,36 @@ void tine_track_disable(void)
 	disabled = true;
 }
 
-void tine_track_made(int fd)
-{
-	int saved_errno = errno;
-	struct tine_fd_entry *entry =
-		disabled || tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
-
-	if (entry)
-		set_word(entry, TINE_FD_QUIET);
-	errno = saved_errno;
-}
-
 static bool called_by_libpq(void *caller)
 {
 	struct dl_find_object found;
 
 	return _dl_find_object && _dl_find_object(caller, &found) == 0 &&
 	       tine_bind_is_libpq(found.dlfo_link_map->l_name);
+}
+
+/* A socket that libpq makes will be PostgreSQL's; nothing has to be waited for. */
+static uint64_t libpq_socket(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return TINE_FD_QUIET;
+	return (uint64_t)st.st_ino << TINE_FD_INODE_SHIFT | TINE_FD_CONNECTED | TINE_FD_LOOK_SEND |
+	       TINE_FD_NAMED | TINE_FD_LIBPQ;
+}
+
+void tine_track_made(int fd, void *caller)
+{
+	int saved_errno = errno;
+	struct tine_fd_entry *entry =
+		disabled || tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
+
+	if (entry) {
+		entry->start_length = 0;
+		set_word(entry, called_by_libpq(caller) ? libpq_socket(fd) : TINE_FD_QUIET);
+	}
+	errno = saved_errno;
 }
 
 static bool already_begun(uint64_t word, ino_t inode)

@@ -18,12 +18,13 @@
 /** Watch nothing from now on. */
 void tine_track_disable(void);
 
-/** socket() or accept() returned fd: whatever the number was before is gone. */
-void tine_track_made(int fd);
+/** socket() or accept() returned fd: whatever the number was before is gone.
+ *  @param caller  return address of the call: a socket that libpq makes is PostgreSQL's before it
+ * is connected */
+void tine_track_made(int fd, void *caller);
 
 /** connect() is about to be called.
- *  @param caller  return address of the call: connections made by a library named libpq are
- *                 PostgreSQL's before their first byte */
+ *  @param caller  return address of the call */
 void tine_track_connect(int fd, const struct sockaddr *address, socklen_t length, void *caller);
 
 /** connect() failed for good. */

@@ -58,6 +58,26 @@ TEST(reaches_one_bound_at_once)
 	expect_severed(STUB_NOW, RTLD_NOW | RTLD_GLOBAL | RTLD_DEEPBIND);
 }
 
+/* Another thread forks between libpq's socket() and its connect(). */
+TEST(severs_a_socket_that_libpq_has_just_made)
+{
+	void *handle = dlopen(STUB_LAZY, RTLD_NOW);
+	int (*stub_socket)(void) = (int (*)(void))dlsym(handle, "stub_socket");
+	struct sockaddr_storage local;
+	socklen_t length = sizeof(local);
+	int fd = stub_socket();
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		CHECK_INT(getsockname(fd, (struct sockaddr *)&local, &length), ==, 0);
+		CHECK_INT(local.ss_family, ==, AF_UNIX);
+		_exit(0);
+	}
+	check_child(pid);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)&local, &length), ==, 0);
+	CHECK_INT(local.ss_family, ==, AF_INET);
+}
+
 TEST(keeps_the_callers_search_path)
 {
 	void *handle = dlopen(FINDER, RTLD_NOW);
@@ -79,5 +99,5 @@ TEST(keeps_errors_of_dlopen)
 }
 
 CHECK_TABLE(T(reaches_a_local_library), T(reaches_a_library_bound_to_itself_and_libc),
-	    T(reaches_one_bound_at_once), T(keeps_the_callers_search_path),
-	    T(keeps_errors_of_dlopen))
+	    T(reaches_one_bound_at_once), T(severs_a_socket_that_libpq_has_just_made),
+	    T(keeps_the_callers_search_path), T(keeps_errors_of_dlopen))

@@ -2,7 +2,15 @@
 /* Stands for a libpq: connects and sends the first bytes from inside a library of such a name. */
 #include <sys/socket.h>
 
+int stub_socket(void);
 int stub_connect(const struct sockaddr *address, socklen_t length);
+
+int stub_socket(void)
+{
+	volatile int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd; /* volatile, or the call becomes a jump and seems to come from our caller */
+}
 
 int stub_connect(const struct sockaddr *address, socklen_t length)
 {
