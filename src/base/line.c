@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 void tine_sink_init(struct tine_sink *sink, const char *path)
@@ -40,12 +39,13 @@ static bool stderr_is_harmless(const struct tine_sink *sink)
 
 static bool write_line(int fd, const struct tine_text *text)
 {
-	struct iovec parts[] = {
-		{ .iov_base = text->buf, .iov_len = text->length },
-		{ .iov_base = (char[]){ '\n' }, .iov_len = 1 },
-	};
+	ssize_t bytes = (ssize_t)text->length + 1, written;
 
-	return writev(fd, parts, 2) == (ssize_t)text->length + 1;
+	/* in the place of the NUL, for one write */
+	text->buf[text->length] = '\n';
+	written = write(fd, text->buf, (size_t)bytes);
+	text->buf[text->length] = '\0';
+	return written == bytes;
 }
 
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
@@ -54,7 +54,9 @@ void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
 	bool written = false;
 
 	if (sink->path[0]) {
-		int fd = open(sink->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+		/* O_NONBLOCK: a pipe that nobody reads must not hold the program up. */
+		int fd = open(sink->path,
+			      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
 			      0600);
 
 		if (fd >= 0) {

@@ -266,7 +266,7 @@ HOOK(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
 
 	ENTER(recvmsg);
 	length = real_recvmsg(fd, message, flags);
-	if (message->msg_iovlen == 1)
+	if (length > 0 && message->msg_iovlen == 1)
 		received(fd, message->msg_iov[0].iov_base, length);
 	return length;
 }
@@ -277,7 +277,7 @@ HOOK(ssize_t, readv, int fd, const struct iovec *parts, int count)
 
 	ENTER(readv);
 	length = real_readv(fd, parts, count);
-	if (count == 1)
+	if (length > 0 && count == 1)
 		received(fd, parts[0].iov_base, length);
 	return length;
 }

@@ -87,6 +87,22 @@ TEST(falls_back_to_standard_error)
 	clean();
 }
 
+TEST(waits_for_nobody)
+{
+	struct tine_sink sink;
+	int ends[2];
+	char got[8] = "";
+
+	make_directory();
+	CHECK_INT(mkfifo(path, 0600), ==, 0);
+	CHECK_INT(pipe(ends), ==, 0);
+	dup2(ends[1], STDERR_FILENO);
+	tine_sink_init(&sink, path);
+	write_line(&sink, "fifo");
+	CHECK_INT(read(ends[0], got, sizeof(got)), ==, 5);
+	clean();
+}
+
 TEST(never_writes_into_a_strangers_file)
 {
 	struct tine_sink sink;
@@ -124,5 +140,5 @@ TEST(follows_a_redirection_to_a_log_or_pipe)
 }
 
 CHECK_TABLE(T(appends_to_a_private_file), T(survives_the_removal_of_the_file),
-	    T(falls_back_to_standard_error), T(never_writes_into_a_strangers_file),
-	    T(follows_a_redirection_to_a_log_or_pipe))
+	    T(falls_back_to_standard_error), T(waits_for_nobody),
+	    T(never_writes_into_a_strangers_file), T(follows_a_redirection_to_a_log_or_pipe))
