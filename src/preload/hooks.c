@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "preload/bind.h"
 #include "preload/fdtable.h"
@@ -129,18 +130,41 @@ HOOK(int, dup3, int fd, int number, int flags)
 	return copied(fd, real_dup3(fd, number, flags));
 }
 
+typedef int close_range_fn(unsigned first, unsigned last, int flags);
+
+/* Close around the numbers that have to stay. */
+static int close_around(close_range_fn *real, unsigned first, unsigned last, int flags,
+			void *caller)
+{
+	for (uint64_t from = first; from <= last;) {
+		uint64_t stays = tine_track_close_range((unsigned)from, last, caller);
+
+		if (stays > from && real((unsigned)from, (unsigned)(stays - 1), flags) < 0)
+			return -1;
+		from = stays + 1;
+	}
+	return 0;
+}
+
 HOOK(int, close_range, unsigned first, unsigned last, int flags)
 {
 	ENTER(close_range);
-	tine_track_forget(first, last);
-	return real_close_range(first, last, flags);
+	if ((flags & CLOSE_RANGE_CLOEXEC) || first > last)
+		return real_close_range(first, last, flags);
+	return close_around(real_close_range, first, last, flags, __builtin_return_address(0));
 }
 
 HOOK(void, closefrom, int first)
 {
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
 	ENTER(closefrom);
-	tine_track_forget(first < 0 ? 0 : (unsigned)first, UINT_MAX);
-	real_closefrom(first);
+	/* The real one copes with kernels that have no close_range(), so it does whatever it can.
+	 */
+	if (tine_track_close_range(from, INT_MAX, __builtin_return_address(0)) > INT_MAX)
+		real_closefrom(first);
+	else
+		hook_close_range(from, INT_MAX, 0);
 }
 
 HOOK(int, shutdown, int fd, int how)

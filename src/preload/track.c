@@ -282,36 +282,35 @@ void tine_track_copy(int fd, int to)
 	errno = saved_errno;
 }
 
+static bool has_to_stay(int fd, uint64_t word, void *caller)
+{
+	return (word & TINE_FD_LIBPQ) && !called_by_libpq(caller) && is_severed(fd, word) &&
+	       !tine_origin_is_borrowed();
+}
+
 bool tine_track_close(int fd, void *caller)
 {
 	int saved_errno = errno;
-	uint64_t word = tine_fd_word(fd);
-	bool stays = (word & TINE_FD_LIBPQ) && !called_by_libpq(caller) && is_severed(fd, word) &&
-		     !tine_origin_is_borrowed();
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	bool stays = has_to_stay(fd, entry->word, caller);
 
-	if (word && !stays)
-		tine_track_forget((unsigned)fd, (unsigned)fd);
+	if (!stays && !tine_origin_is_borrowed())
+		set_word(entry, TINE_FD_UNKNOWN);
 	errno = saved_errno;
 	return !stays;
 }
 
-void tine_track_forget(unsigned first, unsigned last)
+uint64_t tine_track_close_range(unsigned first, unsigned last, void *caller)
 {
-	int saved_errno = errno;
-	const unsigned numbers = (unsigned)TINE_FD_LEAF * TINE_FD_LEAVES;
+	const uint64_t numbers = (uint64_t)TINE_FD_LEAF * (uint64_t)tine_fd_leaves_end;
 
-	for (unsigned fd = first; fd <= last && fd < numbers; fd++) {
+	for (uint64_t fd = first; fd <= last && fd < numbers; fd++) {
 		struct tine_fd_entry *entry = tine_fd_find((int)fd);
 
-		if (!entry) {
+		if (!entry)
 			fd |= TINE_FD_LEAF - 1;
-			continue;
-		}
-		if (!entry->word)
-			continue;
-		if (tine_origin_is_borrowed())
-			break;
-		set_word(entry, TINE_FD_UNKNOWN);
+		else if (entry->word && !tine_track_close((int)fd, caller))
+			return fd;
 	}
-	errno = saved_errno;
+	return (uint64_t)last + 1;
 }

@@ -11,6 +11,7 @@
 #define TINE_PRELOAD_TRACK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -54,7 +55,9 @@ void tine_track_copy(int fd, int to);
  * somebody else does now. Were it free, libpq would later close the file that took it. */
 bool tine_track_close(int fd, void *caller);
 
-/** The numbers first to last are closed or replaced. */
-void tine_track_forget(unsigned first, unsigned last);
+/** The numbers first to last are about to be closed together.
+ *  @return the first of them that has to stay taken, as for tine_track_close(); what is below it
+ * may be closed, what is above is to be asked about again. last + 1 when none has to stay. */
+uint64_t tine_track_close_range(unsigned first, unsigned last, void *caller);
 
 #endif
