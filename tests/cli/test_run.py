@@ -271,13 +271,13 @@ def copy_build(directory):
 @pytest.mark.parametrize('name', ['a b', 'a:b', ' both: of them '])
 def test_a_path_with_spaces_and_colons(tmp_path, name):
     program = copy_build(tmp_path / name)
-    result = tine('--verbose', '--', 'env', program=program)
+    runtime = tmp_path / 'runtime'
+    runtime.mkdir()
+    result = tine('--verbose', '--', 'env', program=program, env={'XDG_RUNTIME_DIR': str(runtime)})
     assert preloaded(result) == str(program.parent / 'libtine-preload.so')
     assert 'guard: watching env' in result.stderr
     link = environment_of(result)['LD_PRELOAD']
-    assert not set(' :') & set(link)
-    os.unlink(link)
-    os.rmdir(os.path.dirname(link))
+    assert link.startswith(str(runtime)) and not set(' :') & set(link)
 
 
 def test_installed_and_moved(tmp_path):
@@ -320,8 +320,9 @@ def test_a_squatted_link_directory_is_not_used(tmp_path):
     program = copy_build(tmp_path / 'a b')
     env = environment_of(tine('--', 'env', program=program, env={'XDG_RUNTIME_DIR': str(squatted)}))
     assert not env['LD_PRELOAD'].startswith(str(squatted))
-    os.unlink(env['LD_PRELOAD'])
-    os.rmdir(os.path.dirname(env['LD_PRELOAD']))
+    link = env['LD_PRELOAD']
+    os.unlink(link)
+    os.rmdir(os.path.dirname(link))
 
 
 def test_a_directory_of_path_that_may_not_be_searched(tmp_path):

@@ -36,10 +36,12 @@ TEST(refuses_to_cut_a_list)
 TEST(leads_around_spaces)
 {
 	char directory[] = "/tmp/tine library XXXXXX", file[64], link[PATH_MAX], again[PATH_MAX];
+	char runtime[] = "/tmp/tine-runtime-XXXXXX";
 	char there[PATH_MAX];
 	struct stat st;
 
-	CHECK(mkdtemp(directory));
+	CHECK(mkdtemp(directory) && mkdtemp(runtime));
+	CHECK_INT(setenv("XDG_RUNTIME_DIR", runtime, 1), ==, 0);
 	snprintf(file, sizeof(file), "%s/" TINE_LIBRARY_NAME, directory);
 	CHECK_INT(tine_library_preloadable(file, link), ==, 0);
 	CHECK(!strpbrk(link, " :"));
@@ -52,6 +54,9 @@ TEST(leads_around_spaces)
 	CHECK_INT(stat(link, &st), ==, 0);
 	CHECK_INT(st.st_mode & 022, ==, 0);
 	CHECK_INT(rmdir(link), ==, 0);
+	*strrchr(link, '/') = '\0';
+	CHECK_INT(rmdir(link), ==, 0);
+	CHECK_INT(rmdir(runtime), ==, 0);
 	CHECK_INT(rmdir(directory), ==, 0);
 }
 
