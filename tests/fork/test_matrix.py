@@ -128,6 +128,9 @@ def play(server, transport, names, prefix=(), options=(), env=None):
     # No PG* name and no URL: what is recognised must be recognised by its first bytes.
     untold = {name: value for name, value in os.environ.items()
               if not name.startswith('PG') and '://' not in value}
+    # A sanitized build: its runtime must be the first library of the cell, and only there.
+    if 'TINE_SANITIZER' in os.environ:
+        untold['LD_PRELOAD'] = os.environ['TINE_SANITIZER']
     done = subprocess.run([str(word) for word in command], env={**untold, **(env or {})},
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=280, check=False)
