@@ -12,7 +12,7 @@
 
 #include "preload/bind.h"
 
-static void *(*volatile real_dlopen)(const char *, int);
+static void *(*_Atomic real_dlopen)(const char *, int);
 
 /* Not inlined: its frame must be gone when dlopen() jumps. */
 __attribute__((noinline)) static void note(void)
@@ -21,7 +21,7 @@ __attribute__((noinline)) static void note(void)
 		tine_bind_new_libraries();
 	tine_bind_pending = true;
 	if (!real_dlopen)
-		real_dlopen = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+		real_dlopen = dlsym(RTLD_NEXT, "dlopen");
 }
 
 __attribute__((visibility("default"))) void *hook_dlopen(const char *file,

@@ -23,13 +23,12 @@
 
 /* Defined under another C name: the headers' own declarations (transparent unions, fortified
  * inlines) stay out of the way, and our calls of the same function are visible as such. */
+#define EXPORTED __attribute__((visibility("default")))
+#define LISTED __attribute__((section("tine_hooks"), used))
 #define HOOK(type, name, ...)                                                                      \
-	static type (*volatile real_##name)(__VA_ARGS__);                                          \
-	__attribute__((visibility("default"))) type hook_##name(__VA_ARGS__) __asm__(#name);       \
-	__attribute__((section("tine_hooks"),                                                      \
-		       used)) static const struct tine_hook entry_##name = {                       \
-		#name, (void *)hook_##name                                                         \
-	};                                                                                         \
+	static type (*_Atomic real_##name)(__VA_ARGS__);                                           \
+	EXPORTED type hook_##name(__VA_ARGS__) __asm__(#name);                                     \
+	LISTED static const struct tine_hook entry_##name = { #name, (void *)hook_##name };        \
 	type hook_##name(__VA_ARGS__)
 
 #define ENTER(name)                                                                                \
@@ -38,7 +37,7 @@
 		if (__builtin_expect(tine_bind_pending, 0))                                        \
 			tine_bind_new_libraries();                                                 \
 		if (__builtin_expect(!real_##name, 0))                                             \
-			real_##name = (__typeof__(real_##name))find_next(#name);                   \
+			real_##name = find_next(#name);                                            \
 	} while (0)
 
 static int missing(void)
