@@ -48,16 +48,22 @@ static bool write_line(int fd, const struct tine_text *text)
 	return written == bytes;
 }
 
+int tine_sink_open(const char *path)
+{
+	/* O_NONBLOCK: a pipe that nobody reads must not hold the program up. */
+	int fd =
+		open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
 {
 	int saved_errno = errno;
 	bool written = false;
 
 	if (sink->path[0]) {
-		/* O_NONBLOCK: a pipe that nobody reads must not hold the program up. */
-		int fd = open(sink->path,
-			      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-			      0600);
+		int fd = tine_sink_open(sink->path);
 
 		if (fd >= 0) {
 			written = write_line(fd, text);

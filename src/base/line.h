@@ -31,6 +31,10 @@ struct tine_sink {
  * closes all its descriptors, or a log rotation, costs no line. */
 void tine_sink_init(struct tine_sink *sink, const char *path);
 
+/** Open a log as tine_sink_write() does, without waiting for anybody; to see beforehand whether it
+ *  can be. @return a descriptor of the caller's, or -errno */
+int tine_sink_open(const char *path);
+
 /** Write text and a newline. When the file cannot be opened the line goes to standard error.
  * Failures are silent: a log line is never worth disturbing the program. errno is kept. */
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text);

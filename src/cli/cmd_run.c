@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
+#include "base/line.h"
 #include "cli/command.h"
 #include "cli/library.h"
 #include "cli/target.h"
@@ -58,10 +59,10 @@ static int check_log(const char *log)
 
 	if (!log || strcmp(log, "-") == 0)
 		return 0;
-	fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	fd = tine_sink_open(log);
 	if (fd < 0)
 		return tine_fail(TINE_EXIT_SYSTEM, "--log: cannot append to '%s': %s", log,
-				 strerror(errno));
+				 strerror(-fd));
 	return 0;
 }
 

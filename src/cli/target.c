@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "cli/target.h"
 
-#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>

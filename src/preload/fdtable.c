@@ -2,6 +2,7 @@
 #include "preload/fdtable.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
 _Atomic int tine_fd_leaves_end;
@@ -12,6 +13,14 @@ static void note_end(int end)
 
 	while (seen < end && !atomic_compare_exchange_weak(&tine_fd_leaves_end, &seen, end))
 		;
+}
+
+bool tine_fd_holds(int fd, uint64_t word)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       st.st_ino == word >> TINE_FD_INODE_SHIFT;
 }
 
 struct tine_fd_entry *tine_fd_make(int fd)

@@ -17,6 +17,7 @@
 #define TINE_PRELOAD_FDTABLE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,6 +80,10 @@ static inline uint64_t tine_fd_word(int fd)
 
 	return entry ? atomic_load_explicit(&entry->word, memory_order_relaxed) : 0;
 }
+
+/** Does fd still hold the socket that this word of its entry was written for? The invariant's
+ * check: before anything is done to fd. Changes errno. */
+bool tine_fd_holds(int fd, uint64_t word);
 
 /** The entry of a number, made when missing. @return NULL out of range or without memory */
 struct tine_fd_entry *tine_fd_make(int fd);

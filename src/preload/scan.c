@@ -123,42 +123,48 @@ static void sever(struct scan *scan, int fd, uint64_t word)
 	tine_report_add(scan->report, &peer, length < sizeof(peer) ? length : sizeof(peer), word);
 }
 
-static bool note_listener(struct scan *scan, int fd)
+/* The local TCP port of a socket, 0 when it is not TCP's, -1 when the kernel does not say. */
+static int local_port(int fd)
 {
 	struct sockaddr_storage local = { 0 };
-	socklen_t length = sizeof(local), option_length = sizeof(int);
-	int accepting = 0;
+	socklen_t length = sizeof(local);
+
+	if (getsockname(fd, (struct sockaddr *)&local, &length) < 0)
+		return -1;
+	if (local.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&local)->sin_port);
+	if (local.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&local)->sin6_port);
+	return 0;
+}
+
+static bool note_listener(struct scan *scan, int fd)
+{
+	socklen_t length = sizeof(int);
+	int accepting = 0, port;
 
 	(void)scan;
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &option_length) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
 		return errno != EBADF;
-	if (accepting && getsockname(fd, (struct sockaddr *)&local, &length) == 0) {
-		if (local.ss_family == AF_INET)
-			tine_ports_add(&listeners, ntohs(((struct sockaddr_in *)&local)->sin_port));
-		if (local.ss_family == AF_INET6)
-			tine_ports_add(&listeners,
-				       ntohs(((struct sockaddr_in6 *)&local)->sin6_port));
-	}
+	port = accepting ? local_port(fd) : 0;
+	if (port > 0)
+		tine_ports_add(&listeners, (uint16_t)port);
 	return true;
 }
 
 /* Was this TCP connection accepted by a listening socket of this process? */
 static bool was_accepted(struct scan *scan, int fd)
 {
-	struct sockaddr_storage local = { 0 };
-	socklen_t length = sizeof(local);
+	int port = local_port(fd);
 
-	if (getsockname(fd, (struct sockaddr *)&local, &length) < 0)
-		return true;
-	if (local.ss_family != AF_INET && local.ss_family != AF_INET6)
-		return false;
+	if (port <= 0)
+		return port < 0; /* in doubt nothing is touched */
 	if (!scan->listeners_known) {
 		memset(&listeners, 0, sizeof(listeners));
 		walk(scan, note_listener);
 		scan->listeners_known = true;
 	}
-	/* sin_port and sin6_port stand at the same place */
-	return tine_ports_has(&listeners, ntohs(((struct sockaddr_in *)&local)->sin_port));
+	return tine_ports_has(&listeners, (uint16_t)port);
 }
 
 static bool is_stream(int fd)
@@ -189,11 +195,10 @@ static bool probe(struct scan *scan, int fd)
 static void check_entry(struct scan *scan, int fd, struct tine_fd_entry *entry)
 {
 	uint64_t word = entry->word, state = word & TINE_FD_STATE_MASK;
-	struct stat st;
 
 	if (state != TINE_FD_CONNECTED && state != TINE_FD_POSTGRES)
 		return;
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_ino != word >> TINE_FD_INODE_SHIFT)
+	if (!tine_fd_holds(fd, word))
 		entry->word = TINE_FD_UNKNOWN;
 	else if (!is_stream(fd)) /* a datagram socket can be "connected" to any port */
 		entry->word = TINE_FD_OTHER;

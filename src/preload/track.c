@@ -191,10 +191,7 @@ static void judge_first_start(int fd, struct tine_fd_entry *entry, uint64_t word
 /* Is the dead end still there, or has the number been reused behind our back? */
 static bool is_severed(int fd, uint64_t word)
 {
-	struct stat st;
-
-	return (word & TINE_FD_STATE_MASK) == TINE_FD_SEVERED && fstat(fd, &st) == 0 &&
-	       S_ISSOCK(st.st_mode) && st.st_ino == word >> TINE_FD_INODE_SHIFT;
+	return (word & TINE_FD_STATE_MASK) == TINE_FD_SEVERED && tine_fd_holds(fd, word);
 }
 
 /* Of an encrypted connection nothing is said until a reply has been seen in the clear. */
