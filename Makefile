@@ -3,13 +3,13 @@
 #
 #	make demo      the main job on a private PostgreSQL (installs what it needs)
 #	make test      all tests (installs what it needs)
-#	make build     build/tine and build/libtine-preload.so
+#	make build     build/tine, build/libtine-preload.so, build/libtine.so
 #	make install   PREFIX=/usr/local DESTDIR=
 
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test install lint fuzz bench-guard setup-build setup-test clean
+.PHONY: all build demo test install lint fuzz bench-guard bench-pool soak setup-build setup-test clean
 
 all: build
 
@@ -33,6 +33,12 @@ fuzz: setup-test
 
 bench-guard: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-guard
+
+bench-pool: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-pool
+
+soak: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)
 
 setup-build:
 	@tools/setup build

@@ -1,26 +1,39 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The one option table. A row feeds the settings struct, the environment, the command line, the
- * help text and the man page (through the build-time program optdoc), and a test that they agree.
+ * The one option table (option_table.c). A row feeds a struct, the environment, the command line,
+ * the help text and the man page (through the build-time program optdoc), and a test that they
+ * agree. Rows of commands fill struct tine_settings; rows of the pool fill tine_pool_config, of
+ * which only the types are used here.
  *
  * A value is checked where it is set; a wrong one is an error that names the option, the value and
  * what would be right. Nothing here allocates: texts are borrowed from argv or the environment.
+ *
+ * Locks: none. Fork: constant data.
  */
 #ifndef TINE_BASE_OPTION_H
 #define TINE_BASE_OPTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "tine/tine.h"
 
 enum tine_option_type {
-	TINE_OPTION_FLAG,  /* bool; from the environment: 1/0, yes/no, on/off, true/false */
-	TINE_OPTION_TEXT,  /* const char *, not empty */
-	TINE_OPTION_PORTS, /* const char *, a list that tine_ports_add_list() accepts */
+	TINE_OPTION_FLAG,    /* bool; as text: 1/0, yes/no, on/off, true/false */
+	TINE_OPTION_TEXT,    /* const char *, of at least minimum bytes */
+	TINE_OPTION_PORTS,   /* const char *, a list that tine_ports_add_list() accepts */
+	TINE_OPTION_INT,     /* int */
+	TINE_OPTION_MS,      /* int, milliseconds; as text with a unit if wanted: ms, s, min, h */
+	TINE_OPTION_SECONDS, /* int, seconds; the same units, in whole seconds */
+	TINE_OPTION_BYTES,   /* int64_t; as text with a unit if wanted: k, M, G, KiB, MiB, GiB */
+	TINE_OPTION_CHOICE,  /* int, the index of a name in choices */
 };
 
 enum tine_option_commands {
 	TINE_COMMAND_RUN = 1 << 0,
 	TINE_COMMAND_VERSION = 1 << 1,
+	TINE_COMMAND_POOL = 1 << 2, /* no command: a field of tine_pool_config */
 };
 
 struct tine_settings {
@@ -35,27 +48,50 @@ struct tine_settings {
 };
 
 struct tine_option {
-	const char *name; /* as on the command line, without "--" */
+	const char *name; /* as on the command line, without "--"; of a pool: the field's name */
 	char letter;      /* short form, or 0 */
 	const char *env;  /* TINE_… variable, or NULL when the environment cannot set it */
 	enum tine_option_type type;
-	const char *metavar; /* NULL for flags */
-	const char *initial; /* default as shown to people, or NULL */
-	size_t offset;       /* in struct tine_settings */
-	unsigned commands;   /* enum tine_option_commands */
-	const char *help;    /* one sentence or more; wrapped by who prints it */
+	const char *metavar;      /* NULL for flags and choices */
+	const char *initial;      /* default as shown to people and as tine_option_set() reads it */
+	const char *choices;      /* names with ", " between them, in the order of their enum */
+	int64_t minimum, maximum; /* of numbers, in the field's unit; of texts the least length */
+	size_t offset;            /* in struct tine_settings or tine_pool_config */
+	unsigned commands;        /* enum tine_option_commands */
+	const char *help;         /* one sentence or more; wrapped by who prints it */
 };
 
 extern const struct tine_option tine_options[];
 extern const size_t tine_options_count;
 
+/** The size in bytes of the field that an option sets. */
+size_t tine_option_size(const struct tine_option *option);
+
+/** Find a row by its whole name; '-' and '_' in it are the same.
+ *  @return NULL when the commands have no such option */
+const struct tine_option *tine_option_find(unsigned commands, const char *name, size_t length);
+
 /** Set one option from text.
- *  @param value   borrowed as long as settings is used; for a flag NULL means "given"
+ *  @param settings the struct that the option's row belongs to
+ *  @param value   borrowed as long as settings is used; NULL means "given" for a flag, "" else
  *  @param origin  how the user wrote it ("--port", "TINE_PORT"); goes into the error
  *  @param error   receives one line on failure
  *  @return 0 or -EINVAL; settings is unchanged on failure */
-int tine_option_set(const struct tine_option *option, struct tine_settings *settings,
-		    const char *value, const char *origin, char *error, size_t error_size);
+int tine_option_set(const struct tine_option *option, void *settings, const char *value,
+		    const char *origin, char *error, size_t error_size);
+
+/** Set one option from its environment variable, if there is one and it says something.
+ *  @return as tine_option_set() */
+int tine_option_set_env(const struct tine_option *option, void *settings, char *error,
+			size_t error_size);
+
+/** Check a field that was assigned by a program. @return as tine_option_set() */
+int tine_option_check(const struct tine_option *option, const void *settings, char *error,
+		      size_t error_size);
+
+/** Write what an option accepts, such as "a number from 1 to 10000".
+ *  @return text */
+const char *tine_option_range(const struct tine_option *option, char *text, size_t text_size);
 
 /** Set what the environment says for a command (a mask of enum tine_option_commands).
  *  @return as tine_option_set(); stops at the first error */

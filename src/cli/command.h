@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The command table of tine(1). To add a command: 1. cmd_NAME.c with its function, declared here;
- * 2. a row in main.c; 3. a bit in enum tine_option_commands and its options in base/option.c;
+ * 2. a row in main.c; 3. a bit in enum tine_option_commands and its options in base/option_table.c;
  * 4. docs/man/tine-NAME.1.scd; 5. both new files in meson.build.
  */
 #ifndef TINE_CLI_COMMAND_H

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "pool/queue.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "pool/slot.h"
+
+void tine_queue_join(struct tine_acquire *acquire)
+{
+	struct tine_pool *pool = acquire->pool;
+
+	acquire->next = NULL;
+	acquire->previous = pool->tail;
+	if (pool->tail)
+		pool->tail->next = acquire;
+	else
+		pool->head = acquire;
+	pool->tail = acquire;
+	acquire->queued = true;
+	atomic_fetch_add(&pool->waiting, 1);
+}
+
+void tine_queue_leave(struct tine_acquire *acquire)
+{
+	struct tine_pool *pool = acquire->pool;
+
+	if (!acquire->queued)
+		return;
+	if (acquire->next)
+		acquire->next->previous = acquire->previous;
+	else
+		pool->tail = acquire->previous;
+	if (acquire->previous)
+		acquire->previous->next = acquire->next;
+	else
+		pool->head = acquire->next;
+	acquire->queued = false;
+	atomic_fetch_sub(&pool->waiting, 1);
+}
+
+/* The acquire may be gone as soon as the news is out, unless it has an event descriptor: then its
+ * owner takes the lock once more before it goes. */
+static void tell(struct tine_acquire *acquire, uint32_t news)
+{
+	int fd = atomic_load(&acquire->event_fd);
+	_Atomic uint32_t *futex = &acquire->news;
+
+	atomic_fetch_or(futex, news);
+	if (fd >= 0)
+		eventfd_write(fd, 1);
+	else
+		syscall(SYS_futex, futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+bool tine_queue_grant(struct tine_pool *pool, struct tine_slot *slot)
+{
+	struct tine_acquire *first = pool->head;
+
+	if (!first || (atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED)))
+		return false;
+	tine_queue_leave(first);
+	first->granted = slot;
+	tell(first, TINE_NEWS_GRANTED);
+	return true;
+}
+
+void tine_queue_serve(struct tine_pool *pool)
+{
+	const uint32_t stopped = TINE_SLOW_PAUSED | TINE_SLOW_CLOSED;
+
+	while (pool->head && !(atomic_load(&pool->slow) & stopped)) {
+		struct tine_slot *slot = tine_queue_take_idle(pool);
+
+		if (!slot || !tine_queue_grant(pool, slot))
+			return;
+	}
+}
+
+void tine_queue_room(struct tine_pool *pool)
+{
+	for (struct tine_acquire *a = pool->head; a; a = a->next) {
+		if (a->working || (atomic_load(&a->news) & TINE_NEWS_LOOK))
+			continue;
+		tell(a, TINE_NEWS_LOOK);
+		return;
+	}
+}
+
+void tine_queue_alarm(struct tine_pool *pool)
+{
+	for (struct tine_acquire *a = pool->head; a; a = a->next)
+		tell(a, TINE_NEWS_LOOK);
+}
+
+void tine_queue_retired(struct tine_pool *pool)
+{
+	if (!(atomic_load(&pool->slow) & TINE_SLOW_PAUSED))
+		return;
+	atomic_fetch_add(&pool->retired, 1);
+	syscall(SYS_futex, &pool->retired, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static struct tine_slot *best_idle(struct tine_pool *pool)
+{
+	bool newest = pool->config.lifo;
+	struct tine_slot *best = NULL;
+	int64_t best_ns = 0;
+
+	for (int i = 0; i < pool->slot_count; i++) {
+		struct tine_slot *slot = pool->slots[i];
+		int64_t stamp_ns;
+
+		if (!slot ||
+		    atomic_load_explicit(&slot->state, memory_order_relaxed) != TINE_SLOT_IDLE)
+			continue;
+		stamp_ns = atomic_load_explicit(&slot->stamp_ns, memory_order_relaxed);
+		if (best && (newest ? stamp_ns <= best_ns : stamp_ns >= best_ns))
+			continue;
+		best = slot;
+		best_ns = stamp_ns;
+	}
+	return best;
+}
+
+struct tine_slot *tine_queue_take_idle(struct tine_pool *pool)
+{
+	for (;;) {
+		struct tine_slot *slot = best_idle(pool);
+		uint32_t idle = TINE_SLOT_IDLE;
+
+		if (!slot)
+			return NULL;
+		if (atomic_compare_exchange_strong(&slot->state, &idle, TINE_SLOT_BUSY))
+			return slot;
+	}
+}
+
+static struct tine_slot *find(struct tine_pool *pool, uint32_t state)
+{
+	for (int i = 0; i < pool->slot_count; i++)
+		if (pool->slots[i] && atomic_load(&pool->slots[i]->state) == state)
+			return pool->slots[i];
+	return NULL;
+}
+
+static struct tine_slot *new_place(struct tine_pool *pool)
+{
+	for (int i = 0; i < pool->slot_count; i++)
+		if (!pool->slots[i])
+			return pool->slots[i] = tine_slot_new(pool);
+	return NULL;
+}
+
+/* While the server is away one at a time tries, and not before it is time. */
+static bool may_grow(const struct tine_pool *pool, int64_t now_ns)
+{
+	if (pool->open >= tine_pool_limit(pool))
+		return false;
+	if (pool->outage.error.status)
+		return pool->growing == 0 && now_ns >= pool->outage.next_ns;
+	return pool->growing < pool->config.connect_parallel;
+}
+
+struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns)
+{
+	struct tine_slot *slot = find(pool, TINE_SLOT_ORPHAN);
+
+	if (slot) {
+		atomic_store(&slot->state, TINE_SLOT_WORK);
+		return slot;
+	}
+	if (!may_grow(pool, now_ns))
+		return NULL;
+	slot = find(pool, TINE_SLOT_EMPTY);
+	if (!slot)
+		slot = new_place(pool);
+	if (!slot)
+		return NULL;
+	slot->work.growing = true;
+	atomic_store(&slot->state, TINE_SLOT_WORK);
+	pool->growing++;
+	pool->open++;
+	return slot;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "pool/seek.h"
+
+#include "base/clock.h"
+#include "pool/error.h"
+#include "pool/event.h"
+#include "pool/liveness.h"
+#include "pool/outage.h"
+#include "pool/slot.h"
+#include "pool/work.h"
+
+bool tine_seek_is_live(const struct tine_pool *pool)
+{
+	for (int i = 0; i < pool->slot_count; i++) {
+		const struct tine_slot *slot = pool->slots[i];
+		uint32_t state = slot ? atomic_load(&slot->state) : TINE_SLOT_EMPTY;
+
+		if (state == TINE_SLOT_IDLE || state == TINE_SLOT_BUSY)
+			return true;
+	}
+	return false;
+}
+
+enum tine_look tine_seek_connect_failed(struct tine_acquire *acquire)
+{
+	struct tine_pool *pool = acquire->pool;
+	struct tine_slot *slot = acquire->slot;
+	bool patient;
+
+	acquire->error = slot->work.error;
+	tine_pool_lock(pool);
+	tine_acquire_attach(acquire, NULL);
+	tine_outage_begin(pool, &acquire->error);
+	patient = tine_acquire_is_patient(acquire) &&
+		  (pool->config.connect_retry ? !tine_error_is_permanent(acquire->error.status)
+					      : tine_seek_is_live(pool));
+	tine_pool_unlock(pool);
+	tine_slot_retire(slot, TINE_CAUSE_DEAD, &acquire->error);
+	tine_pool_lock(pool);
+	tine_queue_alarm(pool);
+	tine_pool_unlock(pool);
+	return patient ? TINE_LOOK_AGAIN : TINE_LOOK_FAILED;
+}
+
+/* Who was about to tell news by futex has done so once the lock is free. */
+static void hear_by_event(struct tine_acquire *acquire)
+{
+	if (atomic_load(&acquire->event_fd) >= 0 || !tine_acquire_open_event(acquire))
+		return;
+	tine_pool_lock(acquire->pool);
+	tine_pool_unlock(acquire->pool);
+}
+
+static enum tine_look begin_connect(struct tine_acquire *acquire)
+{
+	if (tine_connect_begin(acquire->slot) == TINE_WORK_FAILED)
+		return tine_seek_connect_failed(acquire);
+	return TINE_LOOK_AGAIN;
+}
+
+enum tine_look tine_seek_replace(struct tine_acquire *acquire, struct tine_slot *slot, int cause,
+				 const tine_error *error)
+{
+	struct tine_pool *pool = acquire->pool;
+	bool now;
+
+	tine_slot_close(slot, cause, error);
+	tine_pool_lock(pool);
+	now = !tine_outage_holds(pool, tine_clock_ns()) && tine_acquire_is_patient(acquire) &&
+	      pool->open <= tine_pool_limit(pool);
+	tine_acquire_attach(acquire, now ? slot : NULL);
+	if (now)
+		atomic_store(&slot->state, TINE_SLOT_WORK);
+	tine_pool_unlock(pool);
+	if (now)
+		return begin_connect(acquire);
+	tine_slot_retire(slot, cause, error);
+	return TINE_LOOK_AGAIN;
+}
+
+/* ---- looking for one ------------------------------------------------------------------------ */
+
+static enum tine_look refuse(struct tine_acquire *acquire, int status, const char *text)
+{
+	tine_error_set(&acquire->error, status, "%s", text);
+	return TINE_LOOK_FAILED;
+}
+
+static enum tine_look join(struct tine_acquire *acquire, int *ret_place)
+{
+	struct tine_pool *pool = acquire->pool;
+	/* Who drives a connect waits for nobody. */
+	int waiting = (int)atomic_load(&pool->waiting) - pool->growing;
+
+	if (acquire->queued)
+		return TINE_LOOK_WAIT;
+	if (pool->config.max_waiting && waiting >= pool->config.max_waiting) {
+		tine_error_set(&acquire->error, TINE_E_QUEUE_FULL,
+			       "%d acquires wait already (max_waiting)", waiting);
+		return TINE_LOOK_FAILED;
+	}
+	tine_queue_join(acquire);
+	*ret_place = (int)atomic_load(&pool->waiting);
+	/* What came back before it could know of us. */
+	tine_queue_serve(pool);
+	return TINE_LOOK_WAIT;
+}
+
+static void set_wake(struct tine_acquire *acquire, int64_t now_ns)
+{
+	const struct tine_pool *pool = acquire->pool;
+	int64_t next_ns = pool->outage.next_ns;
+
+	acquire->wake_ns = acquire->deadline_ns;
+	if (tine_outage_holds(pool, now_ns) && next_ns < acquire->wake_ns)
+		acquire->wake_ns = next_ns;
+}
+
+/* Nothing idle, no room: is there something to wait for? */
+static enum tine_look wait_or_fail(struct tine_acquire *acquire, int64_t now_ns, int *ret_place)
+{
+	struct tine_pool *pool = acquire->pool;
+
+	if (tine_outage_holds(pool, now_ns) && pool->open == 0 &&
+	    (!pool->config.connect_retry || tine_error_is_permanent(pool->outage.error.status))) {
+		tine_outage_report(pool, now_ns, &acquire->error);
+		return TINE_LOOK_FAILED;
+	}
+	set_wake(acquire, now_ns);
+	return join(acquire, ret_place);
+}
+
+static enum tine_look look_locked(struct tine_acquire *acquire, int64_t now_ns, int *ret_place)
+{
+	struct tine_pool *pool = acquire->pool;
+	uint32_t slow = atomic_load(&pool->slow);
+	struct tine_slot *slot;
+
+	/* While we were on the way to the lock: whoever joins the queue now could be given two. */
+	if (atomic_load(&acquire->news) & TINE_NEWS_GRANTED)
+		return TINE_LOOK_WAIT;
+	if (slow & TINE_SLOW_CLOSED)
+		return refuse(acquire, TINE_E_CLOSED, "the pool was freed");
+	if (slow & TINE_SLOW_PAUSED_FAIL)
+		return refuse(acquire, TINE_E_PAUSED, "the pool is paused");
+	if (slow & TINE_SLOW_PAUSED) {
+		acquire->wake_ns = acquire->deadline_ns;
+		return tine_acquire_is_patient(acquire) ? join(acquire, ret_place) : TINE_LOOK_WAIT;
+	}
+	if (!pool->head || pool->head == acquire) {
+		slot = tine_queue_take_idle(pool);
+		if (slot) {
+			tine_queue_leave(acquire);
+			tine_acquire_attach(acquire, slot);
+			return TINE_LOOK_IDLE;
+		}
+	}
+	acquire->wake_ns = acquire->deadline_ns;
+	if (!tine_acquire_is_patient(acquire))
+		return TINE_LOOK_WAIT;
+	slot = tine_queue_take_room(pool, now_ns);
+	if (!slot)
+		return wait_or_fail(acquire, now_ns, ret_place);
+	/* In the queue all the same: what is returned may come first. */
+	if (!acquire->queued)
+		tine_queue_join(acquire);
+	tine_acquire_attach(acquire, slot);
+	return TINE_LOOK_AGAIN;
+}
+
+enum tine_look tine_seek_consider(struct tine_acquire *acquire)
+{
+	struct tine_slot *slot = acquire->slot;
+	tine_error error;
+	int cause;
+
+	switch (tine_liveness_judge(slot, tine_clock_coarse_ns(), &cause, &error)) {
+	case TINE_VERDICT_READY:
+		slot->epoch = atomic_load(&slot->pool->epoch);
+		return TINE_LOOK_IDLE;
+	case TINE_VERDICT_TALK:
+		atomic_store(&slot->state, TINE_SLOT_WORK);
+		return TINE_LOOK_AGAIN;
+	default:
+		if (cause == TINE_CAUSE_DEAD && error.status)
+			tine_pool_suspect(slot->pool, false);
+		return tine_seek_replace(acquire, slot, cause, &error);
+	}
+}
+
+enum tine_look tine_seek_look(struct tine_acquire *acquire, int64_t now_ns)
+{
+	struct tine_pool *pool = acquire->pool;
+	int place = 0;
+	enum tine_look found;
+	bool granted;
+
+	atomic_fetch_and(&acquire->news, ~(uint32_t)TINE_NEWS_LOOK);
+	tine_pool_lock(pool);
+	if (!acquire->counted)
+		pool->calls++;
+	acquire->counted = true;
+	/* Served before we had the lock: then there is nothing to look for. */
+	granted = atomic_load(&acquire->news) & TINE_NEWS_GRANTED;
+	found = granted ? TINE_LOOK_WAIT : look_locked(acquire, now_ns, &place);
+	tine_pool_unlock(pool);
+	if (place) {
+		struct tine_event event = { .kind = TINE_EVENT_WAIT, .count = place };
+
+		tine_event_fire(pool, &event);
+	}
+	if (found == TINE_LOOK_IDLE)
+		return tine_seek_consider(acquire);
+	if (found != TINE_LOOK_AGAIN)
+		return found;
+	/* It is in the queue, and waits on a socket from now on. */
+	hear_by_event(acquire);
+	return acquire->slot->connecting ? TINE_LOOK_AGAIN : begin_connect(acquire);
+}

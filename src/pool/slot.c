@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "pool/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "fork/sever.h"
+#include "pool/event.h"
+#include "pool/fork.h"
+#include "pool/queue.h"
+
+#define SQLSTATE_READ_ONLY "25006"
+
+/* Statements that leave nothing behind in the session once their transaction is over. A function
+ * they call may (set_config, advisory locks): that is what "tracked" takes on trust. */
+static bool leaves_nothing(const struct tine_pq_seen *seen)
+{
+	static const char *const harmless[] = {
+		"SELECT",  "INSERT",   "UPDATE",    "DELETE",  "MERGE",  "BEGIN", "START",
+		"COMMIT",  "ROLLBACK", "SAVEPOINT", "RELEASE", "COPY",   "FETCH", "SHOW",
+		"EXPLAIN", "TRUNCATE", "ANALYZE",   "VACUUM",  "NOTIFY", "LOCK",  "DISCARD",
+	};
+	size_t length = strcspn(seen->command, " ");
+
+	/* SELECT INTO and CREATE TEMP TABLE AS answer "SELECT n" too, but with no rows. */
+	if (strncmp(seen->command, "SELECT", 6) == 0 && seen->status == PGRES_COMMAND_OK)
+		return false;
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (strlen(harmless[i]) == length &&
+		    memcmp(seen->command, harmless[i], length) == 0)
+			return true;
+	return false;
+}
+
+/* Runs inside libpq, for every result of a connection. */
+static void saw(struct tine_pq_watcher *watcher, const struct tine_pq_seen *seen)
+{
+	struct tine_slot *slot =
+		(struct tine_slot *)((char *)watcher - offsetof(struct tine_slot, watcher));
+	int64_t limit_bytes = slot->pool->config.max_result_bytes;
+
+	if (limit_bytes && (int64_t)seen->bytes > limit_bytes)
+		slot->oversized = true;
+	if (seen->sqlstate) {
+		strncpy(slot->last_sqlstate, seen->sqlstate, 5);
+		if (strcmp(seen->sqlstate, SQLSTATE_READ_ONLY) == 0)
+			slot->read_only_seen = true;
+	} else {
+		slot->answered = true;
+		/* A prepared statement's answer has no command. */
+		if ((seen->status == PGRES_COMMAND_OK || *seen->command) && !leaves_nothing(seen))
+			slot->dirty = true;
+	}
+}
+
+/* The session is another one, about which nothing is known: good for this checkout and no more. */
+static void was_reset(struct tine_pq_watcher *watcher)
+{
+	struct tine_slot *slot =
+		(struct tine_slot *)((char *)watcher - offsetof(struct tine_slot, watcher));
+
+	tine_fork_note_socket(slot);
+	slot->was_reset = true;
+}
+
+struct tine_slot *tine_slot_new(struct tine_pool *pool)
+{
+	struct tine_slot *slot =
+		aligned_alloc(_Alignof(struct tine_slot), sizeof(struct tine_slot));
+
+	if (!slot)
+		return NULL;
+	memset(slot, 0, sizeof(*slot));
+	slot->pool = pool;
+	slot->fd = -1;
+	slot->watcher = (struct tine_pq_watcher){ saw, was_reset };
+	for (int i = 0; i < TINE_TICKETS; i++)
+		slot->tickets[i].slot = slot;
+	return slot;
+}
+
+void tine_slot_free(struct tine_slot *slot)
+{
+	free(slot->work.addresses);
+	free(slot);
+}
+
+static bool parameter_is_on(const struct tine_slot *slot, const char *name)
+{
+	const char *value = slot->pool->pq->parameter_status(slot->pg, name);
+
+	return value && strcmp(value, "on") == 0;
+}
+
+/* Up to a tenth is taken off at random, so that connections opened together do not end together. */
+static int64_t age_limit(struct tine_pool *pool, int64_t now_ns)
+{
+	int64_t recycle_ns = (int64_t)pool->config.recycle_ms * TINE_NS_PER_MS;
+	int64_t jitter_ns;
+
+	if (!recycle_ns)
+		return TINE_NEVER_NS;
+	jitter_ns = (int64_t)tine_pool_random((uint64_t)recycle_ns / 10);
+	return now_ns + recycle_ns - jitter_ns;
+}
+
+bool tine_slot_born(struct tine_slot *slot)
+{
+	struct tine_pool *pool = slot->pool;
+
+	if (!pool->pq->watch(slot->pg, &slot->watcher))
+		return false;
+	pool->pq->dress_new(slot->pg, &slot->dress);
+	slot->epoch = slot->born_epoch = atomic_load(&pool->epoch);
+	slot->expires_ns = age_limit(pool, tine_clock_coarse_ns());
+	slot->standby = parameter_is_on(slot, "in_hot_standby");
+	slot->read_only = parameter_is_on(slot, "default_transaction_read_only");
+	slot->uses_end =
+		pool->config.max_uses ? slot->uses + (uint64_t)pool->config.max_uses : UINT64_MAX;
+	slot->dirty = slot->was_reset = slot->oversized = slot->read_only_seen = false;
+	slot->last_sqlstate[0] = '\0';
+	return true;
+}
+
+bool tine_slot_role_changed(const struct tine_slot *slot)
+{
+	return parameter_is_on(slot, "in_hot_standby") != slot->standby ||
+	       parameter_is_on(slot, "default_transaction_read_only") != slot->read_only;
+}
+
+/* Epochs go round. */
+static bool is_older(const struct tine_slot *slot, uint32_t epoch)
+{
+	return (int32_t)(slot->born_epoch - epoch) < 0;
+}
+
+int tine_slot_spent(const struct tine_slot *slot, int64_t now_ns)
+{
+	const struct tine_pool *pool = slot->pool;
+
+	if (is_older(slot, atomic_load(&pool->disposed_epoch)))
+		return TINE_CAUSE_DISPOSED;
+	if (is_older(slot, atomic_load(&pool->condemned_epoch)))
+		return TINE_CAUSE_DEAD;
+	if (now_ns >= slot->expires_ns || slot->uses >= slot->uses_end)
+		return TINE_CAUSE_RECYCLE;
+	return slot->oversized ? TINE_CAUSE_SIZE : -1;
+}
+
+PGconn *tine_slot_empty(struct tine_slot *slot)
+{
+	struct tine_address *addresses = slot->work.addresses;
+	PGconn *pg = slot->pg;
+
+	/* A fork in between must not find the pointer to what was freed. */
+	slot->work.addresses = NULL;
+	free(addresses);
+	slot->work.todo = 0;
+	slot->work.sent = false;
+	slot->connecting = false;
+	slot->pg = NULL;
+	slot->fd = -1;
+	return pg;
+}
+
+void tine_slot_finish(struct tine_slot *slot)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	int fd = slot->fd;
+	PGconn *pg;
+
+	tine_fork_gate_enter();
+	/* libpq would wait until what is unsent, and its farewell, have left. */
+	if (slot->pg && fd >= 0 && pq->transaction_status(slot->pg) != PQTRANS_IDLE)
+		shutdown(fd, SHUT_RDWR);
+	pg = tine_slot_empty(slot);
+	if (pg)
+		pq->finish(pg);
+	tine_fork_gate_leave();
+}
+
+void tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
+{
+	struct tine_pool *pool = slot->pool;
+
+	if (slot->pg && !slot->connecting) {
+		tine_event_close(slot, cause, error);
+		tine_pool_lock(pool);
+		pool->tally.closed[cause]++;
+		tine_pool_unlock(pool);
+	}
+	tine_slot_finish(slot);
+}
+
+void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)
+{
+	struct tine_pool *pool = slot->pool;
+
+	tine_slot_close(slot, cause, error);
+	tine_pool_lock(pool);
+	if (slot->work.growing)
+		pool->growing--;
+	slot->work.growing = false;
+	pool->leaving -= slot->leaving;
+	slot->leaving = false;
+	atomic_store(&slot->state, TINE_SLOT_EMPTY);
+	pool->open--;
+	tine_queue_room(pool);
+	tine_queue_retired(pool);
+	tine_pool_unlock(pool);
+}
+
+void tine_slot_abandon(struct tine_slot *slot)
+{
+	struct tine_dead_end end = TINE_DEAD_END_INIT;
+
+	if (slot->fd >= 0 && tine_dead_end_open(&end) == 0)
+		tine_sever(&end, slot->fd);
+	tine_dead_end_close(&end);
+}
+
+void tine_pool_suspect(struct tine_pool *pool, bool unseen)
+{
+	uint32_t epoch = atomic_fetch_add(&pool->epoch, 1) + 1;
+
+	if (unseen)
+		atomic_store(&pool->condemned_epoch, epoch);
+}
+
+void tine_slot_reset_counts(struct tine_slot *slot)
+{
+	slot->hold_sum_us = 0;
+	for (int i = 0; i < TINE_HISTOGRAM_BUCKETS; i++)
+		slot->hold[i] = 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A slot's connection: its birth, what is watched on it, its end. All functions are for the slot's
+ * owner (pool.h), without a lock held, unless said otherwise.
+ */
+#ifndef TINE_POOL_SLOT_H
+#define TINE_POOL_SLOT_H
+
+#include "pool/pool.h"
+
+/** An EMPTY slot, or NULL without memory. Lock held or not. */
+struct tine_slot *tine_slot_new(struct tine_pool *pool);
+
+/** Free a slot without a connection. */
+void tine_slot_free(struct tine_slot *slot);
+
+/** The connection was opened: note what it is. @return false without memory */
+bool tine_slot_born(struct tine_slot *slot);
+
+/** Why the connection is not to be handed out any more, whatever its health.
+ *  @return an enum tine_cause, or -1 */
+int tine_slot_spent(const struct tine_slot *slot, int64_t now_ns);
+
+/** The same in short, for the path that is taken each time: anything but idle limits and size. */
+static inline bool tine_slot_is_spent(const struct tine_slot *slot, int64_t now_ns)
+{
+	const struct tine_pool *pool = slot->pool;
+
+	return now_ns >= slot->expires_ns || slot->uses >= slot->uses_end ||
+	       /* Nothing happened since it was connected, as a rule. */
+	       (slot->born_epoch != atomic_load_explicit(&pool->epoch, memory_order_relaxed) &&
+		tine_slot_spent(slot, now_ns) >= 0);
+}
+
+/** True when the server is no longer what it was when the connection was opened. */
+bool tine_slot_role_changed(const struct tine_slot *slot);
+
+/** Give libpq's memory back and close the socket; tells nobody. For a connection that is not idle
+ *  the server learns of the end by the closed socket, so this never waits for it. */
+void tine_slot_finish(struct tine_slot *slot);
+
+/** Take the connection out of the slot, which keeps nothing of it. @return it, or NULL */
+PGconn *tine_slot_empty(struct tine_slot *slot);
+
+/** Tell who listens, count, finish. The slot stays its owner's. @param error may be NULL */
+void tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error);
+
+/** Close, if there is a connection, and make the slot EMPTY: somebody else may connect now. */
+void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error);
+
+/** A connection came back: park it, hand it on or close it. */
+void tine_slot_return(struct tine_slot *slot, int64_t now_ns);
+
+/** A connection came back to be closed, or is gone already. The pool may be gone afterwards. */
+void tine_slot_give_up(struct tine_slot *slot, int cause);
+
+/** Let go of the socket so that finishing sends nothing. */
+void tine_slot_abandon(struct tine_slot *slot);
+
+/** Every older connection was seen alive before this death: look at it again before its use.
+ *  @param unseen  do not even look: close it */
+void tine_pool_suspect(struct tine_pool *pool, bool unseen);
+
+/** Start the counters from zero. */
+void tine_slot_reset_counts(struct tine_slot *slot);
+
+#endif

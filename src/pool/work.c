@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "pool/work.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "pool/error.h"
+#include "pool/fork.h"
+#include "pool/slot.h"
+
+bool tine_work_poll(int fd, short events)
+{
+	struct pollfd pollfd = { .fd = fd, .events = events };
+
+	return fd < 0 || poll(&pollfd, 1, 0) > 0;
+}
+
+/* The lowest one comes first. */
+static unsigned current(const struct tine_work *work)
+{
+	return work->todo & -work->todo;
+}
+
+static const char *statement(const struct tine_slot *slot)
+{
+	switch (current(&slot->work)) {
+	case TINE_TODO_DISCARD:
+		return "DISCARD ALL";
+	case TINE_TODO_SETUP:
+		return slot->pool->config.on_connect_sql;
+	default:
+		return "";
+	}
+}
+
+static void begin_round_trip(struct tine_slot *slot)
+{
+	slot->work.sent = true;
+	slot->work.deadline_ns =
+		tine_clock_ns() + (int64_t)slot->pool->config.ping_timeout_ms * TINE_NS_PER_MS;
+}
+
+static enum tine_work_result lost(struct tine_slot *slot)
+{
+	tine_error_set_result(&slot->work.error, slot->pool->pq, slot->pg, NULL);
+	return TINE_WORK_FAILED;
+}
+
+/* @return false when a statement of ours failed */
+static bool read_result(struct tine_slot *slot, PGresult *result)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	ExecStatusType status = pq->result_status(result);
+	bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+		    status == PGRES_EMPTY_QUERY;
+
+	if (!good)
+		tine_error_set_result(&slot->work.error, pq, slot->pg, result);
+	pq->clear(result);
+	return good;
+}
+
+static enum tine_work_result wait_for_answer(struct tine_slot *slot, short events)
+{
+	if (tine_clock_ns() < slot->work.deadline_ns) {
+		slot->work.events = events;
+		return TINE_WORK_WAIT;
+	}
+	tine_error_set(&slot->work.error, TINE_E_LOST,
+		       "an idle connection did not answer within ping_timeout_ms (%d)",
+		       slot->pool->config.ping_timeout_ms);
+	slot->work.silent = true;
+	return TINE_WORK_FAILED;
+}
+
+/* A program that shares connections with strangers must not read what they asked to be told. */
+static void forget_notifications(struct tine_slot *slot)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	PGnotify *notification;
+
+	while ((notification = pq->notifies(slot->pg)) != NULL)
+		pq->freemem(notification);
+}
+
+static void finish_item(struct tine_slot *slot)
+{
+	struct tine_work *work = &slot->work;
+
+	if (slot->pool->config.reset == TINE_RESET_FULL)
+		forget_notifications(slot);
+	work->todo &= work->todo - 1;
+	work->sent = false;
+	slot->dirty = false;
+}
+
+/* One statement to its end. */
+static enum tine_work_result step_item(struct tine_slot *slot)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	PGresult *result;
+	bool good = true;
+	int flushed;
+
+	if (!slot->work.sent) {
+		/* First: a fork in another thread then sees that libpq is at work. */
+		begin_round_trip(slot);
+		if (!pq->send_query(slot->pg, statement(slot)))
+			return lost(slot);
+	}
+	flushed = pq->flush(slot->pg);
+	if (flushed < 0 || !pq->consume_input(slot->pg))
+		return lost(slot);
+	while (!pq->is_busy(slot->pg)) {
+		result = pq->get_result(slot->pg);
+		if (!result) {
+			finish_item(slot);
+			return good ? TINE_WORK_READY : TINE_WORK_FAILED;
+		}
+		good &= read_result(slot, result);
+	}
+	if (pq->status(slot->pg) == CONNECTION_BAD)
+		return lost(slot);
+	return wait_for_answer(slot, flushed ? POLLIN | POLLOUT : POLLIN);
+}
+
+enum tine_work_result tine_work_step(struct tine_slot *slot)
+{
+	struct tine_work *work = &slot->work;
+	enum tine_work_result result;
+
+	/* Once there is something to do, the connection is there. */
+	if (slot->connecting && work->addresses && !work->todo) {
+		result = tine_connect_step(slot, tine_clock_ns());
+		if (result != TINE_WORK_READY)
+			return result;
+	}
+	while (work->todo) {
+		result = step_item(slot);
+		if (result != TINE_WORK_READY)
+			return result;
+	}
+	return TINE_WORK_READY;
+}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The cross-talk soak in short, and proof that it can fail. The long one: `make soak`."""
+import os
+import re
+
+import pytest
+
+import soak_driver
+
+# Long enough for kills, stops, forks, terminated backends and a restart.
+SECONDS = {'tls': 8, 'unix': 7}
+
+
+@pytest.fixture(scope='module')
+def server():
+    if not os.access(soak_driver.SOAK, os.X_OK):
+        pytest.fail('%s is not built' % soak_driver.SOAK)
+    with soak_driver.Server() as running:
+        yield running
+
+
+def counts(text):
+    """{what was counted: how often} of the summary."""
+    return {name: int(value) for name, value in re.findall(r'^(\S.{21}) +(\d+)', text, re.M)
+            for name in [name.strip()]}
+
+
+@pytest.mark.parametrize('transport', SECONDS)
+def test_no_wrong_answer_and_nothing_left(server, transport):
+    soak = soak_driver.Soak(server, transport, '--kill-ms', 1000, '--stop-ms', 1500)
+    assert soak.run(SECONDS[transport], restarts=[SECONDS[transport] / 2]) == 0, soak.text
+    seen = counts(soak.text)
+    for what in ('forks', 'programs started', 'workers killed', 'workers stopped',
+                 'backends terminated', 'restarts', 'cancelled acquires', 'commits'):
+        assert seen[what] > 0, '%s\n%s' % (what, soak.text)
+    assert seen['checkouts'] > 1000, soak.text
+
+
+def test_undisturbed_nothing_is_lost(server):
+    """Forks alone: whatever children do, no session of another process ends."""
+    soak = soak_driver.Soak(server, 'tls', '--terminate-ms', 0)
+    assert soak.run(4) == 0, soak.text
+    seen = counts(soak.text)
+    assert seen['forks'] > 0 and seen['sessions lost in use'] == 0, soak.text
+
+
+def fails(server, transport, seconds, *options):
+    soak = soak_driver.Soak(server, transport, *options)
+    assert soak.run(seconds) == 1, soak.text
+    return soak.text
+
+
+def test_bare_connections_over_fork_give_wrong_answers(server):
+    assert 'wrong answer' in fails(server, 'unix', 10, '--bare')
+
+
+def test_bare_connections_over_fork_are_lost_with_tls(server):
+    text = fails(server, 'tls', 10, '--bare')
+    assert 'wrong answer' in text or 'nobody has terminated it' in text, text
+
+
+DEFECTS = {
+    'hang': ('hangs', ()),
+    'crash': ('was ended by signal 11', ()),
+    'descriptor': ('descriptors in the beginning', ()),
+    'memory': ('bytes of memory are left', ()),
+    'session': ("has been nobody's", ()),
+    'commit': ('were committed of transactions that were not', ()),
+    'loss': ('nobody has terminated it', ()),
+}
+
+
+@pytest.mark.parametrize('defect', DEFECTS)
+def test_a_defect_is_found(server, defect):
+    words, options = DEFECTS[defect]
+    text = fails(server, 'unix', 3, '--workers', 2, '--threads', 2, '--watch-ms', 1500,
+                 '--vanish-ms', 1000, '--break', defect, *options)
+    assert words in text, text
