@@ -68,6 +68,11 @@ int tine_pool_acquire_start(tine_pool *pool, int wait_ms, tine_acquire **ret_acq
 	tine_pool_enter(pool);
 	tine_acquire_init(acquire, pool, wait_ms, site);
 	if (open_descriptors(acquire)) {
+		/* The pool's memory stays until this is freed, also when it is never polled. */
+		tine_pool_lock(pool);
+		pool->calls++;
+		tine_pool_unlock(pool);
+		acquire->counted = true;
 		*ret_acquire = acquire;
 		return 0;
 	}

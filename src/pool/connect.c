@@ -247,6 +247,7 @@ bool tine_connect_done(struct tine_slot *slot)
 	slot->connecting = false;
 	work->addresses = NULL;
 	free(addresses);
+	atomic_store(&slot->stamp_ns, tine_clock_coarse_ns());
 	tine_pool_lock(pool);
 	pool->tally.opened++;
 	tine_histogram_add(&pool->tally.connect, time_us);

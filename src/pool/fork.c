@@ -304,7 +304,10 @@ int tine_fork_adopt(struct tine_pool *pool)
  * here and outside libpq, then what we have of the connection is whole. */
 void tine_fork_release_left(struct tine_slot *slot)
 {
-	if (slot->pg && pthread_equal(slot->owner, registry.forker) &&
-	    pthread_equal(pthread_self(), registry.forker) && is_severed(slot))
-		tine_slot_finish(slot);
+	if (!slot->pg || !pthread_equal(slot->owner, registry.forker) ||
+	    !pthread_equal(pthread_self(), registry.forker) || !is_severed(slot))
+		return;
+	tine_fork_gate_enter();
+	slot->pool->pq->finish(tine_slot_empty(slot));
+	tine_fork_gate_leave();
 }

@@ -193,16 +193,13 @@ enum tine_look tine_seek_look(struct tine_acquire *acquire, int64_t now_ns)
 	struct tine_pool *pool = acquire->pool;
 	int place = 0;
 	enum tine_look found;
-	bool granted;
 
 	atomic_fetch_and(&acquire->news, ~(uint32_t)TINE_NEWS_LOOK);
 	tine_pool_lock(pool);
 	if (!acquire->counted)
 		pool->calls++;
 	acquire->counted = true;
-	/* Served before we had the lock: then there is nothing to look for. */
-	granted = atomic_load(&acquire->news) & TINE_NEWS_GRANTED;
-	found = granted ? TINE_LOOK_WAIT : look_locked(acquire, now_ns, &place);
+	found = look_locked(acquire, now_ns, &place);
 	tine_pool_unlock(pool);
 	if (place) {
 		struct tine_event event = { .kind = TINE_EVENT_WAIT, .count = place };

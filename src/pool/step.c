@@ -57,6 +57,9 @@ static void let_go(struct tine_acquire *acquire, bool served)
 	wanted = slot->connecting && (!served || pool->head) &&
 		 !(atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED));
 	if (wanted) {
+		/* Also when it was to replace another one: who takes it on does not need to. */
+		pool->growing += !slot->work.growing;
+		slot->work.growing = true;
 		atomic_store(&slot->state, TINE_SLOT_ORPHAN);
 		tine_queue_room(pool);
 	}
@@ -263,16 +266,22 @@ static struct tine_slot *take_grant(struct tine_acquire *acquire)
 	return slot;
 }
 
-/* A connection that was on its way here: it may have something left to do first. */
+/* As a rule it comes from somebody's hands, and there is nothing to consider. */
 static enum tine_step granted(struct tine_acquire *acquire, tine_conn **ret_conn)
 {
 	struct tine_slot *slot = take_grant(acquire);
 
 	let_go(acquire, true);
-	if (!slot->work.todo)
-		return hand_out(acquire, slot, ret_conn);
 	tine_acquire_attach(acquire, slot);
-	return tine_seek_consider(acquire) == TINE_LOOK_FAILED ? fail(acquire) : TINE_STEP_WAIT;
+	switch (tine_seek_consider(acquire)) {
+	case TINE_LOOK_IDLE:
+		tine_acquire_attach(acquire, NULL);
+		return hand_out(acquire, slot, ret_conn);
+	case TINE_LOOK_FAILED:
+		return fail(acquire);
+	default:
+		return TINE_STEP_WAIT;
+	}
 }
 
 bool tine_acquire_is_foreign(struct tine_acquire *acquire)
