@@ -138,6 +138,45 @@ static enum tine_work_result start_address(struct tine_slot *slot)
 	return TINE_WORK_FAILED;
 }
 
+/* How long the order of addresses is another one after an address did not answer. */
+#define DETOUR_NS (30 * (int64_t)TINE_NS_PER_S)
+
+static bool is_same(const struct tine_address *a, const struct tine_address *b)
+{
+	return a->host == b->host && a->port == b->port && strcmp(a->hostaddr, b->hostaddr) == 0;
+}
+
+/* Begin with the address that answered lately when one before it did not. */
+static void reorder(struct tine_slot *slot)
+{
+	struct tine_pool *pool = slot->pool;
+	struct tine_work *work = &slot->work;
+	struct tine_address first;
+	bool holds;
+	int at = 0;
+
+	tine_pool_lock(pool);
+	first = pool->detour;
+	holds = tine_clock_ns() < pool->detour_until_ns;
+	tine_pool_unlock(pool);
+	while (at < work->address_count && !is_same(&work->addresses[at], &first))
+		at++;
+	if (!holds || at == work->address_count)
+		return;
+	memmove(work->addresses + 1, work->addresses, (size_t)at * sizeof(first));
+	work->addresses[0] = first;
+}
+
+static void note_detour(struct tine_pool *pool, const struct tine_work *work)
+{
+	if (!work->addresses || !work->address_at || work->second_pass)
+		return;
+	tine_pool_lock(pool);
+	pool->detour = work->addresses[work->address_at];
+	pool->detour_until_ns = tine_clock_ns() + DETOUR_NS;
+	tine_pool_unlock(pool);
+}
+
 enum tine_work_result tine_connect_begin(struct tine_slot *slot)
 {
 	struct tine_work *work = &slot->work;
@@ -152,6 +191,7 @@ enum tine_work_result tine_connect_begin(struct tine_slot *slot)
 		return TINE_WORK_FAILED;
 	work->address_count = count;
 	work->addresses = addresses;
+	reorder(slot);
 	return start_address(slot);
 }
 
@@ -163,8 +203,13 @@ static enum tine_work_result fail_over(struct tine_slot *slot)
 static enum tine_work_result established(struct tine_slot *slot)
 {
 	struct tine_pool *pool = slot->pool;
+	bool born;
 
-	if (!tine_slot_born(slot)) {
+	/* A child must not find libpq in the middle of registering the watcher. */
+	tine_fork_gate_enter();
+	born = tine_slot_born(slot);
+	tine_fork_gate_leave();
+	if (!born) {
 		tine_error_set(&slot->work.error, TINE_E_NOMEM, "no memory for a connection");
 		return TINE_WORK_FAILED;
 	}
@@ -245,6 +290,7 @@ bool tine_connect_done(struct tine_slot *slot)
 	uint64_t time_us = (uint64_t)(tine_clock_ns() - work->began_ns) / TINE_NS_PER_US;
 
 	slot->connecting = false;
+	note_detour(pool, work);
 	work->addresses = NULL;
 	free(addresses);
 	atomic_store(&slot->stamp_ns, tine_clock_coarse_ns());

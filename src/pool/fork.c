@@ -240,7 +240,7 @@ static void begin_empty(struct tine_pool *pool)
 		atomic_store(&pool->lanes[lane].slot, NULL);
 	forget_counts(pool);
 	atomic_store(&pool->open, 0);
-	pool->growing = pool->leaving = pool->calls = 0;
+	pool->growing = pool->leaving = pool->to_replace = pool->calls = 0;
 	pool->head = pool->tail = NULL;
 	atomic_store(&pool->waiting, 0);
 	pool->connected_once = false;

@@ -197,6 +197,11 @@ struct tine_pool {
 	struct tine_slot **slots; /* slot_count places, NULL where none was needed yet */
 	_Atomic int slot_count;   /* written under the lock */
 	int max_overflow;
+	int to_replace;           /* connections that died, whose replacement is no growth, */
+	int64_t replace_until_ns; /* for some seconds */
+	/* The address that answered when one before it did not; comes first for a while. */
+	struct tine_address detour;
+	int64_t detour_until_ns;
 	int growing;               /* connects in flight that make the pool larger */
 	int leaving;               /* surplus connections that are about to be closed */
 	tine_acquire *head, *tail; /* of the queue */

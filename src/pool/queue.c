@@ -156,6 +156,25 @@ static struct tine_slot *new_place(struct tine_pool *pool)
 	return NULL;
 }
 
+/* How long after a death a connect counts as its replacement. */
+#define REPLACE_NS (5 * (int64_t)TINE_NS_PER_S)
+
+void tine_queue_died(struct tine_pool *pool)
+{
+	int64_t now_ns = tine_clock_ns();
+
+	if (now_ns >= pool->replace_until_ns)
+		pool->to_replace = 0;
+	if (pool->to_replace < tine_pool_limit(pool))
+		pool->to_replace++;
+	pool->replace_until_ns = now_ns + REPLACE_NS;
+}
+
+static bool is_replacement(const struct tine_pool *pool, int64_t now_ns)
+{
+	return pool->to_replace && now_ns < pool->replace_until_ns;
+}
+
 /* While the server is away one at a time tries, and not before it is time. */
 static bool may_grow(const struct tine_pool *pool, int64_t now_ns)
 {
@@ -163,7 +182,7 @@ static bool may_grow(const struct tine_pool *pool, int64_t now_ns)
 		return false;
 	if (pool->outage.error.status)
 		return pool->growing == 0 && now_ns >= pool->outage.next_ns;
-	return pool->growing < pool->config.connect_parallel;
+	return pool->growing < pool->config.connect_parallel || is_replacement(pool, now_ns);
 }
 
 struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns)
@@ -181,9 +200,12 @@ struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns)
 		slot = new_place(pool);
 	if (!slot)
 		return NULL;
-	slot->work.growing = true;
+	slot->work.growing = pool->outage.error.status || !is_replacement(pool, now_ns);
+	if (slot->work.growing)
+		pool->growing++;
+	else
+		pool->to_replace--;
 	atomic_store(&slot->state, TINE_SLOT_WORK);
-	pool->growing++;
 	pool->open++;
 	return slot;
 }

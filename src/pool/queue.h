@@ -43,6 +43,9 @@ bool tine_queue_grant(struct tine_pool *pool, struct tine_slot *slot);
 /** Give idle slots to those who wait. */
 void tine_queue_serve(struct tine_pool *pool);
 
+/** A connection died: another may take its place at once, whatever connect_parallel says. */
+void tine_queue_died(struct tine_pool *pool);
+
 /** There may be room for a connect: let the first who has none under way look. */
 void tine_queue_room(struct tine_pool *pool);
 

@@ -168,12 +168,13 @@ PGconn *tine_slot_empty(struct tine_slot *slot)
 void tine_slot_finish(struct tine_slot *slot)
 {
 	const struct tine_pq *pq = slot->pool->pq;
-	int fd = slot->fd;
+	/* Not slot->fd: what libpq has closed by itself may be another file by now. */
+	int fd = slot->pg ? pq->socket(slot->pg) : -1;
 	PGconn *pg;
 
 	tine_fork_gate_enter();
 	/* libpq would wait until what is unsent, and its farewell, have left. */
-	if (slot->pg && fd >= 0 && pq->transaction_status(slot->pg) != PQTRANS_IDLE)
+	if (fd >= 0 && pq->transaction_status(slot->pg) != PQTRANS_IDLE)
 		shutdown(fd, SHUT_RDWR);
 	pg = tine_slot_empty(slot);
 	if (pg)
@@ -197,9 +198,13 @@ void tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
 void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)
 {
 	struct tine_pool *pool = slot->pool;
+	bool died = slot->pg && !slot->connecting &&
+		    (cause == TINE_CAUSE_DEAD || cause == TINE_CAUSE_LOST);
 
 	tine_slot_close(slot, cause, error);
 	tine_pool_lock(pool);
+	if (died)
+		tine_queue_died(pool);
 	if (slot->work.growing)
 		pool->growing--;
 	slot->work.growing = false;
@@ -215,9 +220,10 @@ void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error
 void tine_slot_abandon(struct tine_slot *slot)
 {
 	struct tine_dead_end end = TINE_DEAD_END_INIT;
+	int fd = slot->pg ? slot->pool->pq->socket(slot->pg) : -1;
 
-	if (slot->fd >= 0 && tine_dead_end_open(&end) == 0)
-		tine_sever(&end, slot->fd);
+	if (fd >= 0 && tine_dead_end_open(&end) == 0)
+		tine_sever(&end, fd);
 	tine_dead_end_close(&end);
 }
 

@@ -194,6 +194,36 @@ def test_f28_one_error_tells_of_all_that_are_half_open(proxy):
         assert pool.status()['closed']['lost'] == 1 and pool.status()['closed']['dead'] == 3
 
 
+@pytest.mark.parametrize('found_by', ['query', 'ping'])
+def test_f28_the_number_of_a_lost_connection_is_not_touched(proxy, found_by):
+    """F28: libpq closes the socket of a connection that it finds dead. Its number may be another
+    file's by the time the pool closes the connection, and that file stays as it is."""
+    taken = []
+    with pool_through(proxy, ping='always' if found_by == 'ping' else 'never') as pool:
+        conn = pool.acquire()
+        number = conn.pg.socket
+
+        def open_files(_event):
+            # Whoever opens a file gets the lowest number that is free.
+            if not taken:
+                taken.extend(socket.socketpair())
+        pool.on('close', open_files)
+        if found_by == 'ping':
+            conn.release()
+            proxy.drop_idle()
+            pool.acquire().release()
+        else:
+            proxy.drop_idle()
+            with pytest.raises(PgError):
+                conn.query('select 1')
+            conn.release()
+        ours, other = taken
+        with ours, other:
+            assert number in (ours.fileno(), other.fileno())
+            ours.sendall(b'as it was')
+            assert other.recv(100) == b'as it was'
+
+
 # ---- F27: a server that accepts and says nothing --------------------------------------------------
 
 def test_f27_accepted_then_silence(proxy):
