@@ -15,7 +15,7 @@
 
 /* What the server says to a connection that is idle: a farewell, as a rule. libpq takes it for a
  * notice and would print it. */
-static void hear(void *arg, const PGresult *result)
+void tine_liveness_hear(void *arg, const PGresult *result)
 {
 	struct tine_slot *slot = arg;
 	const struct tine_pq *pq = slot->pool->pq;
@@ -44,7 +44,7 @@ static bool read_what_came(struct tine_slot *slot)
 	bool alive;
 
 	slot->work.error.status = 0;
-	pq->divert_notices(slot->pg, &slot->dress, hear, slot);
+	pq->divert_notices(slot->pg, &slot->dress, tine_liveness_hear, slot);
 	alive = pq->consume_input(slot->pg) && !pq->is_busy(slot->pg);
 	pq->divert_notices(slot->pg, &slot->dress, NULL, NULL);
 	return alive && pq->status(slot->pg) == CONNECTION_OK && slot->work.error.status == 0;
@@ -95,6 +95,12 @@ static bool wants_ping(const struct tine_slot *slot, int64_t idle_ns)
 	       idle_ns >= ping_after_ns(pool);
 }
 
+static void add_ping(struct tine_slot *slot)
+{
+	slot->work.todo |= TINE_TODO_PING;
+	atomic_fetch_add(&slot->pool->pings, 1);
+}
+
 enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, int *ret_cause,
 				      tine_error *ret_error)
 {
@@ -111,6 +117,9 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 		slot->work.deadline_ns =
 			tine_clock_ns() +
 			(int64_t)slot->pool->config.ping_timeout_ms * TINE_NS_PER_MS;
+		/* The answer may have come long ago, and be the last sign of life. */
+		if (!(slot->work.todo & TINE_TODO_ROUND_TRIP) && wants_ping(slot, idle_ns))
+			add_ping(slot);
 		return TINE_VERDICT_TALK;
 	}
 	if (idle_ns < TINE_FRESH_NS && !suspect && slot->pool->config.ping != TINE_PING_ALWAYS)
@@ -123,8 +132,7 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 		return TINE_VERDICT_CLOSE;
 	if (!wants_ping(slot, idle_ns))
 		return TINE_VERDICT_READY;
-	slot->work.todo |= TINE_TODO_PING;
-	atomic_fetch_add(&slot->pool->pings, 1);
+	add_ping(slot);
 	return TINE_VERDICT_TALK;
 }
 

@@ -23,6 +23,9 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 /** Look at the socket alone. @return false when the connection is dead, with ret_error */
 bool tine_liveness_peek(struct tine_slot *slot, tine_error *ret_error);
 
+/** A notice receiver, with the slot: the server's last words become slot->work.error. */
+void tine_liveness_hear(void *slot, const PGresult *result);
+
 /** A connection was lost without a sign after having been idle that long: remember. */
 void tine_liveness_learn(struct tine_pool *pool, int64_t idle_ns);
 

@@ -75,6 +75,8 @@ enum tine_todo {
 	TINE_TODO_DISCARD = 1 << 1, /* DISCARD ALL */
 	TINE_TODO_SETUP = 1 << 2,   /* on_connect_sql */
 	TINE_TODO_PING = 1 << 3,
+	/* What an answer to is a sign of life of now. */
+	TINE_TODO_ROUND_TRIP = TINE_TODO_DISCARD | TINE_TODO_SETUP | TINE_TODO_PING,
 };
 
 struct tine_work {

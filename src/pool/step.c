@@ -151,10 +151,15 @@ static enum tine_look talk_failed(struct tine_acquire *acquire, struct tine_slot
 	return tine_seek_replace(acquire, slot, TINE_CAUSE_DEAD, &error);
 }
 
-static void note_answer(struct tine_slot *slot)
+/* The talk is over; what followed the last answer may still be the end. */
+static enum tine_look talked(struct tine_acquire *acquire, struct tine_slot *slot, bool asked)
 {
+	if (!tine_liveness_peek(slot, &slot->work.error))
+		return talk_failed(acquire, slot);
 	slot->epoch = atomic_load(&slot->pool->epoch);
-	tine_liveness_answered(slot->pool, slot->idle_before_ns);
+	if (asked)
+		tine_liveness_answered(slot->pool, slot->idle_before_ns);
+	return TINE_LOOK_IDLE;
 }
 
 static enum tine_look refused(struct tine_acquire *acquire)
@@ -180,6 +185,7 @@ static enum tine_look drive(struct tine_acquire *acquire)
 {
 	struct tine_slot *slot = acquire->slot;
 	bool connecting = slot->connecting;
+	bool asked = slot->work.todo & TINE_TODO_ROUND_TRIP;
 
 	atomic_fetch_and(&acquire->news, ~(uint32_t)TINE_NEWS_LOOK);
 	if (atomic_load(&acquire->pool->slow) & TINE_SLOW_CLOSED) {
@@ -197,10 +203,8 @@ static enum tine_look drive(struct tine_acquire *acquire)
 		return connecting ? tine_seek_connect_failed(acquire) : talk_failed(acquire, slot);
 	default:
 		if (!connecting)
-			note_answer(slot);
-		else if (!tine_connect_done(slot))
-			return refused(acquire);
-		return TINE_LOOK_IDLE;
+			return talked(acquire, slot, asked);
+		return tine_connect_done(slot) ? TINE_LOOK_IDLE : refused(acquire);
 	}
 }
 

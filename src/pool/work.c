@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "pool/error.h"
 #include "pool/fork.h"
+#include "pool/liveness.h"
 #include "pool/slot.h"
 
 bool tine_work_poll(int fd, short events)
@@ -124,6 +125,22 @@ static enum tine_work_result step_item(struct tine_slot *slot)
 	return wait_for_answer(slot, flushed ? POLLIN | POLLOUT : POLLIN);
 }
 
+/* Behind the answer there may be the server's farewell, which libpq would print. Of a new
+ * connection notices are the program's: they come from its own on_connect_sql. */
+static enum tine_work_result step_heard(struct tine_slot *slot)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	enum tine_work_result result;
+
+	if (slot->connecting)
+		return step_item(slot);
+	slot->work.error.status = 0;
+	pq->divert_notices(slot->pg, &slot->dress, tine_liveness_hear, slot);
+	result = step_item(slot);
+	pq->divert_notices(slot->pg, &slot->dress, NULL, NULL);
+	return slot->work.error.status ? TINE_WORK_FAILED : result;
+}
+
 enum tine_work_result tine_work_step(struct tine_slot *slot)
 {
 	struct tine_work *work = &slot->work;
@@ -136,7 +153,7 @@ enum tine_work_result tine_work_step(struct tine_slot *slot)
 			return result;
 	}
 	while (work->todo) {
-		result = step_item(slot);
+		result = step_heard(slot);
 		if (result != TINE_WORK_READY)
 			return result;
 	}
