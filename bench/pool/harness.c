@@ -204,6 +204,8 @@ tine_pool *bench_pool(int size, enum tine_ping ping)
 	config.pool_size = size;
 	config.max_overflow = 0;
 	config.ping = ping;
+	config.connect_timeout_ms = 60000; /* under valgrind a connect takes long */
+	config.acquire_timeout_ms = 60000;
 	pool = tine_pool_new(&config, &error);
 	if (!pool)
 		bench_die("tine_pool_new: %s", error.text);
@@ -235,7 +237,7 @@ void bench_fill(tine_pool *pool, int connections)
 
 tine_pool_stats bench_status(tine_pool *pool)
 {
-	tine_pool_stats stats;
+	tine_pool_stats stats = { 0 };
 
 	if (tine_pool_status(pool, &stats) < 0)
 		bench_die("tine_pool_status failed");

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Acquires of connections that were idle for a while, so that what the processor knew of them is in
- * no cache any more. Usage: idle POOLS CONNECTIONS ROUNDS
+ * Acquires of connections that were idle for long enough to be looked at. Usage:
+ * idle POOLS CONNECTIONS ROUNDS
  *
  * Prints for each round the median over all connections of all pools, which are emptied one after
- * the other: "unseen", idle for too short a time to be looked at; "seen", idle for so long that
- * they are; "ping", the same with ping=always; and "peek", what looking is by itself:
- * recv(MSG_PEEK) on as many sockets that were idle for as long.
+ * the other: "unseen", just returned, with no need to look; "seen", idle for a while; "ping", the
+ * same with ping=always; "cold", idle for so long that what the processor knew of them is in no
+ * cache any more; and "peek", what looking is by itself then: recv(MSG_PEEK) on as many sockets.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "harness.h"
 
-/* The pool looks at what was idle for half a second. */
-#define SHORT_NS (400 * BENCH_NS_PER_MS)
-#define LONG_NS (600 * BENCH_NS_PER_MS)
+/* The pool looks at what was idle for longer than 10 ms. Awake, so that the caches stay as they
+ * are.
+ */
+#define AWAKE_NS (15 * BENCH_NS_PER_MS)
+#define ASLEEP_NS (600 * BENCH_NS_PER_MS)
 
 struct group {
 	tine_pool **pools;
@@ -58,8 +60,7 @@ static void take_all(struct group *group, const char *key)
 	}
 	for (int i = 0; i < all; i++)
 		tine_conn_release(group->conns[i]);
-	if (key)
-		bench_print(key, (double)bench_samples_quantile(&samples, 0.5));
+	bench_print(key, (double)bench_samples_quantile(&samples, 0.5));
 	bench_samples_free(&samples);
 }
 
@@ -114,14 +115,13 @@ int main(int argc, char **argv)
 	open_group(&seen, TINE_PING_AUTO);
 	open_group(&pinged, TINE_PING_ALWAYS);
 	bare = connect_all(all);
-	/* Until now some were idle for longer than others. */
-	take_all(&seen, NULL);
 	for (int i = 0; i < rounds; i++) {
-		bench_sleep_ns(SHORT_NS);
-		take_all(&seen, "unseen");
-		bench_sleep_ns(LONG_NS);
-		take_all(&seen, "seen");
+		bench_sleep_ns(ASLEEP_NS);
+		take_all(&seen, "cold");
 		peek_at_all(bare, all);
+		take_all(&seen, "unseen");
+		bench_spin_ns(AWAKE_NS);
+		take_all(&seen, "seen");
 		take_all(&pinged, "ping");
 	}
 	close_group(&seen);

@@ -2,6 +2,7 @@
 #include "pool/work.h"
 
 #include <poll.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "pool/error.h"
@@ -47,6 +48,25 @@ static enum tine_work_result lost(struct tine_slot *slot)
 	return TINE_WORK_FAILED;
 }
 
+/* Is this the answer to what we asked? Not when a thread was cancelled inside libpq, with a
+ * statement of its own left unsent, which went out before ours. */
+static bool is_our_answer(const struct tine_slot *slot, PGresult *result)
+{
+	const struct tine_pq *pq = slot->pool->pq;
+	const char *command = pq->cmd_status(result);
+
+	switch (current(&slot->work)) {
+	case TINE_TODO_DRAIN:
+		return strcmp(command, "ROLLBACK") == 0 || strcmp(command, "DISCARD ALL") == 0;
+	case TINE_TODO_DISCARD:
+		return strcmp(command, "DISCARD ALL") == 0;
+	case TINE_TODO_PING:
+		return pq->result_status(result) == PGRES_EMPTY_QUERY;
+	default:
+		return true;
+	}
+}
+
 /* @return false when a statement of ours failed */
 static bool read_result(struct tine_slot *slot, PGresult *result)
 {
@@ -55,8 +75,14 @@ static bool read_result(struct tine_slot *slot, PGresult *result)
 	bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
 		    status == PGRES_EMPTY_QUERY;
 
-	if (!good)
+	if (!good) {
 		tine_error_set_result(&slot->work.error, pq, slot->pg, result);
+	} else if (!is_our_answer(slot, result)) {
+		tine_error_set(
+			&slot->work.error, TINE_E_LOST,
+			"the answer to another statement came; a thread was cancelled in libpq");
+		good = false;
+	}
 	pq->clear(result);
 	return good;
 }

@@ -3,8 +3,8 @@
  * What a thread does in its turns: ways to get a connection, and ways to give it back, from the
  * orderly to the careless. Rarer things are in tricks.c.
  *
- * Rows that are written in transactions are the oracle of their ends: of soak_ghost none may ever be
- * committed, and each of soak_kept whose commit succeeded must be there.
+ * Rows that are written in transactions are the oracle of their ends: of soak_ghost none may ever
+ * be committed, and each of soak_kept whose commit succeeded must be there.
  *
  * Locks: none. Fork: in a child's turns those acts are left out that start processes.
  */
@@ -177,6 +177,28 @@ static void unread_results(void)
 	give(&held);
 }
 
+/* With a reset of the session nothing that its last user left may be found. */
+static void session_state(void)
+{
+	struct held held;
+	PGresult *result;
+
+	if (options.reset == TINE_RESET_ROLLBACK || !take(&held, -1))
+		return;
+	step("leaves state in the session");
+	result = PQexec(held.pg, "select coalesce(current_setting('soak.mark', true), '')");
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		trouble(&held, result, "current_setting");
+	else if (*PQgetvalue(result, 0, 0))
+		fail("the session %d still has a setting of its last user", held.backend);
+	/* The last two fail where their objects exist. */
+	else if (run(&held, "set soak.mark to 'left'") == RIGHT &&
+		 run(&held, "prepare soak as select 1") == RIGHT && chance(20))
+		run(&held, "create temporary table soak (number int)");
+	PQclear(result);
+	give(&held);
+}
+
 static void open_pipeline(void)
 {
 	struct held held;
@@ -193,8 +215,8 @@ static void open_pipeline(void)
 
 static void copy_out(const struct held *held)
 {
-	PGresult *result = PQexec(
-		held->pg, "copy (select 'unread' from generate_series(1, 5000)) to stdout");
+	PGresult *result =
+		PQexec(held->pg, "copy (select 'unread' from generate_series(1, 5000)) to stdout");
 	char *row = NULL;
 
 	if (PQresultStatus(result) != PGRES_COPY_OUT)
@@ -427,6 +449,7 @@ const struct act acts[] = {
 	{ "failed transaction", 12, failed_transaction, false },
 	{ "unread results", 12, unread_results, false },
 	{ "open pipeline", 6, open_pipeline, false },
+	{ "session state", 20, session_state, false },
 	{ "unfinished copy", 8, unfinished_copy, false },
 	{ "scoped", 50, scoped, false },
 	{ "empty scope", 10, empty_scope, false },

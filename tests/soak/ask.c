@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Questions whose answer nobody else can give: a nonce of process, thread and number, and the pid of
- * the backend, which this process must have opened itself. And the causes that a loss may have: the
- * auditor has written down every session that it was about to terminate, and every time the server
- * was away. What is lost without that was lost by a defect.
+ * Questions whose answer nobody else can give: a nonce of process, thread and number, and the pid
+ * of the backend, which this process must have opened itself. And the causes that a loss may have:
+ * the auditor has written down every session that it was about to terminate, and every time the
+ * server was away. What is lost without that was lost by a defect.
  *
  * Fork: nothing to do.
  */
@@ -63,9 +63,24 @@ static bool loss_is_explained(const struct held *held)
 {
 	const struct backend *backend = backend_at(held->backend);
 
-	/* It may have been on the list of sessions before its owner knew of it. */
-	return atomic_load(&backend->terminated_ns) >= held->opened_ns - SECOND ||
+	/* It may have been on the list of sessions before its owner, perhaps stopped, knew of it.
+	 */
+	return atomic_load(&backend->terminated_ns) >= held->opened_ns - 5 * SECOND ||
 	       outage_explains(held->opened_ns);
+}
+
+static _Noreturn void lost_without_cause(const struct held *held, const char *what,
+					 const char *text)
+{
+	const struct backend *backend = backend_at(held->backend);
+	int64_t now = now_ns();
+
+	fail("%s: session %d, opened %lld ms ago, was lost, and nobody has terminated it (ms ago: the "
+	     "last of that number terminated %lld, the server away from %lld to %lld): %s",
+	     what, held->backend, (long long)((now - held->opened_ns) / MS),
+	     (long long)((now - atomic_load(&backend->terminated_ns)) / MS),
+	     (long long)((now - atomic_load(&board->outage_began_ns)) / MS),
+	     (long long)((now - atomic_load(&board->outage_ended_ns)) / MS), text);
 }
 
 enum outcome trouble(const struct held *held, const PGresult *result, const char *what)
@@ -76,8 +91,7 @@ enum outcome trouble(const struct held *held, const PGresult *result, const char
 		fail("%s on session %d, which is not lost: %s %s", what, held->backend,
 		     result ? PQresStatus(PQresultStatus(result)) : "no result", text);
 	if (!loss_is_explained(held))
-		fail("%s: session %d was lost, and nobody has terminated it: %s", what,
-		     held->backend, text);
+		lost_without_cause(held, what, text);
 	count(LOST_SESSIONS);
 	step("lost");
 	return LOST;
@@ -100,8 +114,8 @@ void refused(const tine_error *error, int wait_ms)
 	case TINE_E_CONNECT:
 	case TINE_E_STARTING:
 	case TINE_E_LOST:
-		expected = outage_explains(since_ns) ||
-			   atomic_load(&board->early_hit_ns) > since_ns;
+		expected =
+			outage_explains(since_ns) || atomic_load(&board->early_hit_ns) > since_ns;
 		break;
 	default:
 		break;
@@ -332,7 +346,7 @@ static enum outcome read_pipeline(const struct held *held, char nonces[][NONCE_B
 		if (got >= SEVERAL)
 			fail("wrong answer on session %d: one more than was asked", held->backend);
 		check(held, result, nonces[got]);
-		/* Row by row, after a statement that was read so: libpq forgets to end that mode. */
+		/* Also row by row: libpq forgets to end that mode before a pipeline. */
 		got += PQresultStatus(result) == PGRES_TUPLES_OK;
 		PQclear(result);
 	}

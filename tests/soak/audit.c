@@ -80,10 +80,10 @@ static void judge_session(struct seen *session, int64_t now)
 	if (!session->doubtful_ns)
 		session->doubtful_ns = now;
 	if (now - session->doubtful_ns > options.vanish_ms * MS)
-		report_failure("the session %d, opened by process %d%s, has been nobody's for %d ms",
-			       session->pid, (int)atomic_load(&backend->owner),
-			       is_open(backend) ? ", which is gone" : " and closed",
-			       options.vanish_ms);
+		report_failure(
+			"the session %d, opened by process %d%s, has been nobody's for %d ms",
+			session->pid, (int)atomic_load(&backend->owner),
+			is_open(backend) ? ", which is gone" : " and closed", options.vanish_ms);
 }
 
 static void count_sessions(struct process *process)
@@ -121,8 +121,8 @@ static void judge_sessions(const PGresult *rows)
 	for (int i = 0; i < seen_count; i++)
 		seen[i].now = false;
 	for (int row = 0; row < PQntuples(rows); row++) {
-		struct seen *session = find_seen(atoi(PQgetvalue(rows, row, 0)),
-						 atoll(PQgetvalue(rows, row, 1)));
+		struct seen *session =
+			find_seen(atoi(PQgetvalue(rows, row, 0)), atoll(PQgetvalue(rows, row, 1)));
 
 		if (session)
 			judge_session(session, now);
@@ -201,29 +201,18 @@ static void show_stacks(pid_t pid)
 	child = fork();
 	if (child == 0) {
 		dup2(STDERR_FILENO, STDOUT_FILENO);
-		execlp("gdb", "gdb", "-nx", "-batch", "-ex", "thread apply all bt 25", "-p",
-		       number, (char *)NULL);
+		execlp("gdb", "gdb", "-nx", "-batch", "-ex", "thread apply all bt 25", "-p", number,
+		       (char *)NULL);
 		_exit(127);
 	}
 	waitpid(child, NULL, 0);
-}
-
-static void write_trail(char *text, size_t size, const struct actor *actor)
-{
-	uint32_t steps = atomic_load(&actor->steps);
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (uint32_t i = steps > TRAIL ? steps - TRAIL : 0; i < steps && used < size; i++)
-		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-					 atomic_load(&actor->trail[i % TRAIL]));
 }
 
 static void watch(struct process *process, int thread, int64_t since_ns)
 {
 	const struct actor *actor = &process->actors[thread];
 	int64_t last_ns = atomic_load(&actor->touched_ns), resumed_ns;
-	char trail[400];
+	char whose[900];
 
 	if (!last_ns || atomic_load(&actor->excused) || atomic_load(&process->stopped))
 		return;
@@ -234,18 +223,22 @@ static void watch(struct process *process, int thread, int64_t since_ns)
 		last_ns = since_ns;
 	if (now_ns() - last_ns < options.watch_ms * MS)
 		return;
-	write_trail(trail, sizeof(trail), actor);
-	/* First: after a failure everything ends. */
+	process_describe(process, whose, sizeof(whose));
+	/* First: after a failure everything ends. What hangs may be the parent, who does not look
+	 * after a child that is gone. */
 	show_stacks(atomic_load(&process->pid));
-	report_failure("thread %d of process %d hangs: %s", thread,
-		       (int)atomic_load(&process->pid), trail);
+	if (process->role == CHILD)
+		show_stacks(atomic_load(&process->claimer));
+	report_failure("thread %d of process %d hangs: %s", thread, (int)atomic_load(&process->pid),
+		       whose);
 }
 
 static void watch_all(int64_t since_ns)
 {
-	for (int i = 0; i < PROCESSES && !atomic_load(&board->failed); i++)
-		if (atomic_load(&board->processes[i].pid) > 0)
-			for (int thread = 0; thread <= options.threads; thread++)
+	for (int i = 0; i < PROCESSES; i++)
+		for (int thread = 0; thread <= options.threads; thread++)
+			if (atomic_load(&board->processes[i].pid) > 0 &&
+			    !atomic_load(&board->failed))
 				watch(&board->processes[i], thread, since_ns);
 }
 
@@ -302,7 +295,8 @@ static void tell(int64_t *next_ns)
 		(unsigned long long)counted(CHECKOUTS),
 		(unsigned long long)((counted(CHECKOUTS) - before) / (TELL_NS / SECOND)),
 		(unsigned long long)counted(FORKS), (unsigned long long)counted(KILLS),
-		(unsigned long long)counted(TERMINATED), (unsigned long long)counted(LOST_SESSIONS));
+		(unsigned long long)counted(TERMINATED),
+		(unsigned long long)counted(LOST_SESSIONS));
 	before = counted(CHECKOUTS);
 }
 

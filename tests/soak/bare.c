@@ -3,7 +3,8 @@
  * What the soak is good for: connections of libpq in a pool that knows nothing of fork, opened by
  * the master and used by all of its workers. Run like this the soak must fail.
  *
- * Locks: a flag for each connection, which is good within one process. Fork: unprotected on purpose.
+ * Locks: a flag for each connection, which is good within one process. Fork: unprotected on
+ * purpose.
  */
 #include "soak.h"
 

@@ -21,6 +21,8 @@
 struct board *board;
 __thread struct self self;
 
+static const char *const role_names[] = { "master", "worker", "child" };
+
 static int most_pids(void)
 {
 	FILE *file = fopen("/proc/sys/kernel/pid_max", "re");
@@ -39,8 +41,8 @@ void board_open(void)
 	int count = most_pids();
 	size_t size = sizeof(*board) + (size_t)count * sizeof(struct backend);
 
-	board = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		     -1, 0);
 	if (board == MAP_FAILED) {
 		perror("soak: mmap");
 		exit(2);
@@ -84,8 +86,8 @@ struct process *process_claim(enum role role, int number)
 	int children = 0;
 
 	for (int i = 0; i < PROCESSES; i++)
-		children += atomic_load(&board->processes[i].pid) &&
-			    board->processes[i].role == CHILD;
+		children +=
+			atomic_load(&board->processes[i].pid) && board->processes[i].role == CHILD;
 	if (role == CHILD && children >= CHILDREN_MAX)
 		return NULL;
 	for (int i = 0; i < PROCESSES; i++) {
@@ -134,21 +136,48 @@ struct process *process_find(pid_t pid)
 	return NULL;
 }
 
+static size_t add_trail(char *text, size_t size, const struct actor *actor)
+{
+	uint32_t steps = atomic_load(&actor->steps);
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = steps > TRAIL ? steps - TRAIL : 0; i < steps && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+					 atomic_load(&actor->trail[i % TRAIL]));
+	return used < size ? used : size - 1;
+}
+
+void process_describe(const struct process *process, char *text, size_t size)
+{
+	size_t used =
+		(size_t)snprintf(text, size, "%s %d", role_names[process->role], process->number);
+
+	for (int i = 0; i <= options.threads && used + 20 < size; i++) {
+		if (!atomic_load(&process->actors[i].touched_ns))
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "; thread %d: ", i);
+		used += add_trail(text + used, size - used, &process->actors[i]);
+	}
+}
+
 void process_judge(struct process *process, pid_t pid, int status)
 {
 	bool doomed = process && atomic_load(&process->doomed);
+	char whose[900];
 
-	if (atomic_load(&board->failed))
-		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (atomic_load(&board->failed) || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return;
 	/* Without a place: a program that a killed worker had started. */
 	if (!process || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && doomed))
 		return;
+	process_describe(process, whose, sizeof(whose));
 	if (WIFSIGNALED(status))
-		report_failure("process %d was ended by signal %d", (int)pid, WTERMSIG(status));
+		report_failure("process %d was ended by signal %d: %s", (int)pid, WTERMSIG(status),
+			       whose);
 	else
-		report_failure("process %d exited with status %d", (int)pid, WEXITSTATUS(status));
+		report_failure("process %d exited with status %d: %s", (int)pid,
+			       WEXITSTATUS(status), whose);
 }
 
 /* ---- threads -------------------------------------------------------------------------------- */
@@ -203,17 +232,6 @@ bool chance(unsigned percent)
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-static size_t add_trail(char *text, size_t size, const struct actor *actor)
-{
-	uint32_t steps = atomic_load(&actor->steps);
-	size_t used = 0;
-
-	for (uint32_t i = steps > TRAIL ? steps - TRAIL : 0; i < steps && used < size; i++)
-		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-					 atomic_load(&actor->trail[i % TRAIL]));
-	return used < size ? used : size - 1;
-}
-
 static void write_failure(char *text, const char *what)
 {
 	size_t used = (size_t)snprintf(text, FAILURE_BYTES, "FAILED seed %llu, process %d",
@@ -222,10 +240,9 @@ static void write_failure(char *text, const char *what)
 	if (self.process)
 		used += (size_t)snprintf(text + used, FAILURE_BYTES - used,
 					 " (%s %d, thread %d, forked %d deep)",
-					 (const char *[]){ "master", "worker",
-							   "child" }[self.process->role],
-					 self.process->number, self.thread, self.depth);
-	used += (size_t)snprintf(text + used, FAILURE_BYTES - used, ": %.600s", what);
+					 role_names[self.process->role], self.process->number,
+					 self.thread, self.depth);
+	used += (size_t)snprintf(text + used, FAILURE_BYTES - used, ": %.1000s", what);
 	if (self.actor) {
 		used += (size_t)snprintf(text + used, FAILURE_BYTES - used, "\n  last: ");
 		used += add_trail(text + used, FAILURE_BYTES - used, self.actor);

@@ -77,8 +77,8 @@ static bool lives_to_the_end(const struct process *process)
 
 void census_take(void)
 {
-	double done = (double)(now_ns() - board->began_ns) /
-		      (double)(board->ends_ns - board->began_ns);
+	double done =
+		(double)(now_ns() - board->began_ns) / (double)(board->ends_ns - board->began_ns);
 
 	for (int i = 0; i < PROCESSES; i++) {
 		struct process *process = &board->processes[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Forks from inside a thread while others are at work, and what such a child does: it tries what its
- * parent has in its hands, uses the pool that it inherited, and ends in some way.
+ * Forks from inside a thread while others are at work, and what such a child does: it tries what
+ * its parent has in its hands, uses the pool that it inherited, and ends in some way.
  *
  * Locks: none, so the child finds none of ours taken. Fork: what this is about.
  */
@@ -32,7 +32,8 @@ static void try_raw(PGconn *pg)
 	step("tries the parent's PGconn");
 	result = PQexec(pg, "select 'stolen', pg_backend_pid()");
 	if (PQresultStatus(result) == PGRES_TUPLES_OK)
-		fail("wrong answer: the child used its parent's session %s", PQgetvalue(result, 0, 1));
+		fail("wrong answer: the child used its parent's session %s",
+		     PQgetvalue(result, 0, 1));
 	PQclear(result);
 	if (PQstatus(pg) != CONNECTION_BAD)
 		fail("in the child the parent's PGconn is said to be alive");

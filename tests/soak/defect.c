@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AFTER_TURNS 20
+#define AFTER_TURNS 5
 
 static void hang(void)
 {
@@ -34,7 +34,7 @@ static void leak_memory(void)
 	static void *kept[1];
 
 	/* Through a volatile pointer, or it is not done at all. */
-	*(void *volatile *)kept = malloc(4096);
+	*(void *volatile *)kept = malloc(64 * 1024);
 }
 
 static void leak_session(void)

@@ -25,13 +25,18 @@ static bool auditor_ended;
 
 /* ---- ends ----------------------------------------------------------------------------------- */
 
-/* Claimed for a child that was not forked any more. */
+/* Places of a process that is gone: claimed for a child that was not forked any more, or of one
+ * that it has buried and not yet crossed out. */
 static void withdraw_claims(pid_t claimer)
 {
-	for (int i = 0; i < PROCESSES; i++)
-		if (atomic_load(&board->processes[i].pid) == -1 &&
-		    atomic_load(&board->processes[i].claimer) == claimer)
-			process_free(&board->processes[i]);
+	for (int i = 0; i < PROCESSES; i++) {
+		struct process *process = &board->processes[i];
+		pid_t pid = atomic_load(&process->pid);
+
+		if (pid && atomic_load(&process->claimer) == claimer &&
+		    (pid == -1 || (kill(pid, 0) < 0 && errno == ESRCH)))
+			process_free(process);
+	}
 }
 
 static void ended(pid_t pid, int status)
@@ -64,8 +69,8 @@ static int living(void)
 	int count = 0;
 
 	for (int i = 0; i < PROCESSES; i++)
-		count += atomic_load(&board->processes[i].pid) &&
-			 board->processes[i].role != MASTER;
+		count +=
+			atomic_load(&board->processes[i].pid) && board->processes[i].role != MASTER;
 	return count;
 }
 
@@ -253,6 +258,14 @@ static void begin(struct process *process)
 	board->ends_ns = board->began_ns + options.seconds * SECOND;
 }
 
+/* None where forks are to have no other thread beside them. */
+static int own_threads(void)
+{
+	if (!options.workers)
+		return options.threads;
+	return options.forks ? OWN_THREADS : 0;
+}
+
 void master_run(void)
 {
 	struct process *process = process_claim(MASTER, 0);
@@ -263,7 +276,7 @@ void master_run(void)
 		bare_open();
 	else
 		pool = pool_make(false);
-	team_start(&team, options.workers ? OWN_THREADS : options.threads);
+	team_start(&team, own_threads());
 	supervise();
 	atomic_store(&board->stop, true);
 	wait_for_all();

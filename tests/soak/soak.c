@@ -45,7 +45,8 @@ static const char usage[] =
 	"  --vanish-ms N     a session without an owner must be gone after it (10000)\n"
 	"  --growth-kib N    what the memory of a process may grow by (4096)\n"
 	"  --reset NAME      rollback, full or tracked (rollback)\n"
-	"  --no-forks        no forks from inside threads\n"
+	"  --no-forks        no forks while other threads run: for the runtimes of sanitizers,\n"
+	"                    whose own locks do not survive it\n"
 	"  --bare            no pool: connections shared over fork; must fail\n"
 	"  --break NAME      a deliberate defect; must fail\n";
 
@@ -78,15 +79,22 @@ static int reset_named(const char *name)
 }
 
 static const struct option long_options[] = {
-	{ "conninfo", required_argument, NULL, 'c' }, { "admin", required_argument, NULL, 'a' },
-	{ "seconds", required_argument, NULL, 's' },  { "seed", required_argument, NULL, 'r' },
-	{ "workers", required_argument, NULL, 'w' },  { "threads", required_argument, NULL, 't' },
-	{ "kill-ms", required_argument, NULL, 'k' },  { "stop-ms", required_argument, NULL, 'p' },
+	{ "conninfo", required_argument, NULL, 'c' },
+	{ "admin", required_argument, NULL, 'a' },
+	{ "seconds", required_argument, NULL, 's' },
+	{ "seed", required_argument, NULL, 'r' },
+	{ "workers", required_argument, NULL, 'w' },
+	{ "threads", required_argument, NULL, 't' },
+	{ "kill-ms", required_argument, NULL, 'k' },
+	{ "stop-ms", required_argument, NULL, 'p' },
 	{ "terminate-ms", required_argument, NULL, 'e' },
-	{ "watch-ms", required_argument, NULL, 'h' }, { "vanish-ms", required_argument, NULL, 'v' },
+	{ "watch-ms", required_argument, NULL, 'h' },
+	{ "vanish-ms", required_argument, NULL, 'v' },
 	{ "growth-kib", required_argument, NULL, 'g' },
-	{ "reset", required_argument, NULL, 'x' },    { "no-forks", no_argument, NULL, 'n' },
-	{ "bare", no_argument, NULL, 'b' },	      { "break", required_argument, NULL, 'd' },
+	{ "reset", required_argument, NULL, 'x' },
+	{ "no-forks", no_argument, NULL, 'n' },
+	{ "bare", no_argument, NULL, 'b' },
+	{ "break", required_argument, NULL, 'd' },
 	{ 0 },
 };
 

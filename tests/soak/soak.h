@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The cross-talk soak: processes with threads on inherited pools of libtine, forks, kills, stops and
- * terminated backends at random, and an oracle that holds for every single answer. Shared
+ * The cross-talk soak: processes with threads on inherited pools of libtine, forks, kills, stops
+ * and terminated backends at random, and an oracle that holds for every single answer. Shared
  * declarations of the program `soak`:
  *
  *   soak.c: options, the start, the summary
@@ -45,7 +45,7 @@ enum {
 	TRAIL = 16,
 	DEPTH_MAX = 3, /* of forks inside forks */
 	FAILURES = 8,
-	FAILURE_BYTES = 1400,
+	FAILURE_BYTES = 1600,
 	NONCE_BYTES = 48,
 	STATUSES = 32,
 };
@@ -60,14 +60,16 @@ struct options {
 	int seconds;
 	int workers;
 	int threads; /* of each worker */
-	int kill_ms, stop_ms, terminate_ms; /* how often; 0 = never */
+	int kill_ms; /* how often; 0 = never */
+	int stop_ms;
+	int terminate_ms;
 	int watch_ms;  /* without progress for so long a thread hangs */
 	int vanish_ms; /* a session without an owner must be gone after it */
-	int reset;     /* enum tine_reset */
 	int growth_kib;
-	bool forks; /* from inside threads */
+	int reset;  /* enum tine_reset */
+	bool forks; /* while other threads run */
 	bool bare;
-	const char *breaks; /* a deliberate defect, see defect.c */
+	const char *breaks; /* a deliberate defect of defect.c, or NULL */
 };
 extern struct options options;
 
@@ -112,7 +114,7 @@ struct process {
 	_Atomic pid_t pid; /* 0 = free, -1 = claimed for a child that is not there yet */
 	_Atomic pid_t claimer;
 	enum role role;
-	int number; /* of a worker: below options.workers */
+	int number;          /* of a worker: below options.workers */
 	_Atomic bool doomed; /* SIGKILL is on its way */
 	_Atomic bool stopped;
 	_Atomic int64_t resumed_ns;
@@ -129,15 +131,15 @@ struct backend {
 };
 
 struct board {
-	_Atomic bool ready;  /* the auditor looks */
-	_Atomic bool stop;   /* end after this turn */
-	_Atomic bool over;   /* every process is gone but the auditor */
+	_Atomic bool ready; /* the auditor looks */
+	_Atomic bool stop;  /* end after this turn */
+	_Atomic bool over;  /* every process is gone but the auditor */
 	_Atomic bool failed;
 	int64_t began_ns, ends_ns;
 	_Atomic int64_t outage_began_ns, outage_ended_ns; /* of the server; ended 0: it lasts */
-	_Atomic int64_t terminated_ns; /* the last time any session was */
-	_Atomic int64_t early_hit_ns;  /* the last time one was before its owner knew of it */
-	_Atomic uint64_t births; /* of threads; part of what is random in each */
+	_Atomic int64_t terminated_ns;                    /* the last time any session was */
+	_Atomic int64_t early_hit_ns; /* the last time one was before its owner knew of it */
+	_Atomic uint64_t births;      /* of threads; part of what is random in each */
 	_Atomic uint64_t count[COUNTS];
 	_Atomic uint64_t refused[STATUSES]; /* acquires, scopes and transactions, by -status */
 	_Atomic int64_t worst_heap_bytes;   /* left behind by a worker that ended */
@@ -175,6 +177,8 @@ struct process *process_claim(enum role role, int number);
 bool process_enter(struct process *process, pid_t claimer);
 void process_free(struct process *process);
 struct process *process_find(pid_t pid);
+/** Say who it is, and what its threads did last. */
+void process_describe(const struct process *process, char *text, size_t size);
 /** Judge how a process ended. @param process NULL when it had no place */
 void process_judge(struct process *process, pid_t pid, int status);
 

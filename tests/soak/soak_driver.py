@@ -18,6 +18,11 @@ SOAK = os.path.join(os.path.dirname(procs.tine_path()), 'tests', 'soak', 'soak')
 # More than all pools of all processes can open: who is refused is refused because of a leak.
 MAX_CONNECTIONS = 320
 
+# The runtimes of sanitizers keep memory back, and have locks that do not survive a fork while other
+# threads run; so do without both.
+SANITIZED = 'TINE_SANITIZER' in os.environ
+FOR_SANITIZERS = ('--no-forks', '--growth-kib', 1000000) if SANITIZED else ()
+
 # What the program adds to its seconds: the start of its pools, and the end of everything.
 MARGIN_SECONDS = 90
 
@@ -54,7 +59,8 @@ class Soak:
     def __init__(self, server, transport, *options, tell=None, env=None):
         self._server = server
         self._command = [SOAK, '--conninfo', server.conninfo(transport),
-                         '--admin', server.admin_conninfo(), *map(str, options)]
+                         '--admin', server.admin_conninfo(),
+                         *map(str, FOR_SANITIZERS + options)]
         self._tell = tell or (lambda line: None)
         self._env = {name: value for name, value in {**os.environ, **(env or {})}.items()
                      if not name.startswith('PG') and '://' not in value}

@@ -8,7 +8,11 @@ import pytest
 import soak_driver
 
 # Long enough for kills, stops, forks, terminated backends and a restart.
-SECONDS = {'tls': 8, 'unix': 7}
+SECONDS = 8
+
+HAPPENS = {'turns', 'connects', 'workers killed', 'workers stopped', 'backends terminated',
+           'restarts', 'cancelled acquires', 'commits', 'sessions lost in use'}
+FORKS = {'forks', 'programs started'}
 
 
 @pytest.fixture(scope='module')
@@ -25,23 +29,23 @@ def counts(text):
             for name in [name.strip()]}
 
 
-@pytest.mark.parametrize('transport', SECONDS)
-def test_no_wrong_answer_and_nothing_left(server, transport):
-    soak = soak_driver.Soak(server, transport, '--kill-ms', 1000, '--stop-ms', 1500)
-    assert soak.run(SECONDS[transport], restarts=[SECONDS[transport] / 2]) == 0, soak.text
+@pytest.mark.parametrize('transport, reset', [('tls', 'rollback'), ('unix', 'full')])
+def test_no_wrong_answer_and_nothing_left(server, transport, reset):
+    soak = soak_driver.Soak(server, transport, '--reset', reset, '--kill-ms', 1000,
+                            '--stop-ms', 1500)
+    assert soak.run(SECONDS, restarts=[SECONDS / 2]) == 0, soak.text
     seen = counts(soak.text)
-    for what in ('forks', 'programs started', 'workers killed', 'workers stopped',
-                 'backends terminated', 'restarts', 'cancelled acquires', 'commits'):
-        assert seen[what] > 0, '%s\n%s' % (what, soak.text)
-    assert seen['checkouts'] > 1000, soak.text
+    expected = HAPPENS if soak_driver.SANITIZED else HAPPENS | FORKS
+    assert {what for what in expected if not seen[what]} == set(), soak.text
+    assert seen['checkouts'] > 500, soak.text
 
 
 def test_undisturbed_nothing_is_lost(server):
-    """Forks alone: whatever children do, no session of another process ends."""
-    soak = soak_driver.Soak(server, 'tls', '--terminate-ms', 0)
+    """Forks and killed workers alone: whatever they do, no session of another process ends."""
+    soak = soak_driver.Soak(server, 'tls', '--terminate-ms', 0, '--kill-ms', 500)
     assert soak.run(4) == 0, soak.text
     seen = counts(soak.text)
-    assert seen['forks'] > 0 and seen['sessions lost in use'] == 0, soak.text
+    assert seen['workers killed'] > 0 and seen['sessions lost in use'] == 0, soak.text
 
 
 def fails(server, transport, seconds, *options):
@@ -59,20 +63,20 @@ def test_bare_connections_over_fork_are_lost_with_tls(server):
     assert 'wrong answer' in text or 'nobody has terminated it' in text, text
 
 
+# How it is found, in one of these ways.
 DEFECTS = {
-    'hang': ('hangs', ()),
-    'crash': ('was ended by signal 11', ()),
-    'descriptor': ('descriptors in the beginning', ()),
-    'memory': ('bytes of memory are left', ()),
-    'session': ("has been nobody's", ()),
-    'commit': ('were committed of transactions that were not', ()),
-    'loss': ('nobody has terminated it', ()),
+    'hang': ['hangs'],
+    'crash': ['was ended by signal 11'],
+    'descriptor': ['descriptors in the beginning'],
+    'memory': ['bytes of memory are left', 'the memory of worker 0 grew'],
+    'session': ["has been nobody's", 'descriptors in the beginning'],
+    'commit': ['were committed of transactions that were not'],
+    'loss': ['nobody has terminated it'],
 }
 
 
 @pytest.mark.parametrize('defect', DEFECTS)
 def test_a_defect_is_found(server, defect):
-    words, options = DEFECTS[defect]
     text = fails(server, 'unix', 3, '--workers', 2, '--threads', 2, '--watch-ms', 1500,
-                 '--vanish-ms', 1000, '--break', defect, *options)
-    assert words in text, text
+                 '--vanish-ms', 500, '--break', defect)
+    assert any(words in text for words in DEFECTS[defect]), text

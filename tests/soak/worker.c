@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A worker: threads that take turns on the pool that it inherited, and, when they have ended, proof
- * that nothing is left: no connection, no descriptor, no memory. The master's own threads are such a
- * team, too.
+ * that nothing is left: no connection, no descriptor, no memory. The master's own threads are such
+ * a team, too.
  *
- * Locks: none. Fork: the worker is forked from the master's main thread while its other threads have
- * connections in their hands.
+ * Locks: none. Fork: the worker is forked from the master's main thread while its other threads
+ * have connections in their hands.
  */
 #include "soak.h"
 

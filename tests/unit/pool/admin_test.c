@@ -409,13 +409,14 @@ TEST(two_pools_are_two)
 CHECK_TABLE(T(a_pause_closes_what_is_idle_and_hands_out_nothing),
 	    T(during_a_pause_that_blocks_acquires_wait_for_its_end),
 	    T(a_pause_that_fails_wakes_who_waits),
-	    T(a_return_during_a_pause_serves_nobody_until_its_end), T(a_pause_waits_for_what_is_out),
-	    T(a_connect_that_ends_in_a_pause_is_dropped), T(a_connect_that_is_left_in_a_pause_is_dropped), T(each_pause_ends_with_an_empty_pool),
+	    T(a_return_during_a_pause_serves_nobody_until_its_end),
+	    T(a_pause_waits_for_what_is_out), T(a_connect_that_ends_in_a_pause_is_dropped),
+	    T(a_connect_that_is_left_in_a_pause_is_dropped), T(each_pause_ends_with_an_empty_pool),
 	    T(wrong_arguments_change_nothing), T(a_larger_pool_serves_who_waits),
 	    T(a_smaller_pool_closes_what_is_idle_now_and_the_rest_later),
 	    T(a_pool_can_be_resized_while_it_is_used), T(dispose_empties_the_pool_which_goes_on),
 	    T(abandon_says_nothing_to_the_server), T(who_waits_does_not_get_what_was_disposed_of),
 	    T(free_closes_what_is_idle_now_and_the_rest_when_it_comes_back),
 	    T(who_waits_in_a_pool_that_is_freed_is_told_so),
-	    T(the_last_return_frees_a_pool_that_was_closed), T(a_pool_that_never_connected_can_be_freed),
-	    T(two_pools_are_two))
+	    T(the_last_return_frees_a_pool_that_was_closed),
+	    T(a_pool_that_never_connected_can_be_freed), T(two_pools_are_two))

@@ -405,5 +405,4 @@ CHECK_TABLE(T(a_pool_opens_nothing_by_itself), T(it_grows_by_one_for_each_user_u
 	    T(a_connection_that_carried_a_large_result_is_replaced),
 	    T(an_invalidated_connection_is_closed_and_its_place_is_free),
 	    T(a_detached_connection_is_the_programs), T(a_handle_is_returned_once),
-	    T(an_old_handle_does_not_reach_the_next_users_connection),
-	    T(nothing_is_a_handle_too))
+	    T(an_old_handle_does_not_reach_the_next_users_connection), T(nothing_is_a_handle_too))

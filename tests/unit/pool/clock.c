@@ -27,6 +27,7 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
 long __wrap_syscall(long number, ...);
 
 static _Atomic int64_t passed_ns, suspended_ns;
+static _Atomic int64_t frozen_ns; /* 0: it runs */
 static _Atomic bool napping;
 static _Atomic int nap_count;
 static _Atomic int64_t naps_ns[CLOCK_NAPS];
@@ -39,6 +40,14 @@ void clock_pass_ms(int64_t ms)
 void clock_suspend_ms(int64_t ms)
 {
 	atomic_fetch_add(&suspended_ns, ms * NS_PER_MS);
+}
+
+void clock_freeze(void)
+{
+	struct timespec now;
+
+	__real_clock_gettime(CLOCK_MONOTONIC, &now);
+	atomic_store(&frozen_ns, (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec);
 }
 
 static int64_t ns_of(const struct timespec *time)
@@ -76,17 +85,27 @@ int64_t clock_nap_ms(int number)
 	return (atomic_load(&naps_ns[number]) + NS_PER_MS / 2) / NS_PER_MS;
 }
 
+static bool is_shown(clockid_t clock)
+{
+	return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE ||
+	       clock == CLOCK_BOOTTIME;
+}
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
-	int rc = __real_clock_gettime(clock, ret);
-	int64_t shift_ns = atomic_load_explicit(&passed_ns, memory_order_relaxed);
+	int64_t now_ns = atomic_load_explicit(&frozen_ns, memory_order_relaxed);
 
+	if (!is_shown(clock))
+		return __real_clock_gettime(clock, ret);
+	if (!now_ns) {
+		__real_clock_gettime(clock, ret);
+		now_ns = ns_of(ret);
+	}
+	now_ns += atomic_load_explicit(&passed_ns, memory_order_relaxed);
 	if (clock == CLOCK_BOOTTIME)
-		shift_ns += atomic_load_explicit(&suspended_ns, memory_order_relaxed);
-	if (shift_ns && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE ||
-			 clock == CLOCK_BOOTTIME))
-		*ret = of_ns(ns_of(ret) + shift_ns);
-	return rc;
+		now_ns += atomic_load_explicit(&suspended_ns, memory_order_relaxed);
+	*ret = of_ns(now_ns);
+	return 0;
 }
 
 int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *until,
@@ -109,8 +128,7 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *un
 	return __real_clock_nanosleep(clock, flags, &real, rest);
 }
 
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
-			   struct itimerspec *old)
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *old)
 {
 	struct itimerspec real = *when;
 
@@ -129,7 +147,8 @@ long __wrap_syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		values[i] = va_arg(args, long);
 	va_end(args);
-	if (number == SYS_futex && ((int)values[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && values[3]) {
+	if (number == SYS_futex && ((int)values[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET &&
+	    values[3]) {
 		until = of_ns(ns_of((const struct timespec *)values[3]) - atomic_load(&passed_ns));
 		values[3] = (long)&until;
 	}

@@ -18,6 +18,9 @@ void clock_pass_ms(int64_t ms);
 /** Have the machine sleep that long: monotonic time stands still meanwhile. */
 void clock_suspend_ms(int64_t ms);
 
+/** Have time stand still from now on, but for what is let pass. */
+void clock_freeze(void);
+
 /** The pool's clock. */
 int64_t clock_now_ms(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Connecting: what fails and how it is told, outages, hosts, TLS, and what a new session is sent. */
+/* Connecting: what fails and how it is told, outages, hosts, TLS, and what a new session is sent.
+ */
 #include <sys/resource.h>
 
 #include "unit/pool/rig.h"
@@ -107,6 +108,8 @@ TEST(no_descriptor_left_is_told_and_nothing_is_lost)
 	tine_pool *pool = rig_pool(2, 0);
 	struct rlimit limit = { 3, 3 }, before;
 
+	if (rig_is_valgrind())
+		SKIP("valgrind has descriptors of its own");
 	rig_release(rig_acquire(pool));
 	tine_conn_invalidate(rig_acquire(pool));
 	CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
@@ -127,6 +130,7 @@ TEST(during_an_outage_acquires_fail_at_once_with_its_cause_and_age)
 	tine_pool *pool = rig_pool(2, 0);
 	tine_error error;
 
+	clock_freeze();
 	begin_to_refuse(REFUSED);
 	rig_refused(pool, RIG_LONG_MS, TINE_E_CONNECT);
 	for (int i = 0; i < 20; i++) {
@@ -134,8 +138,7 @@ TEST(during_an_outage_acquires_fail_at_once_with_its_cause_and_age)
 		CHECK_CONTAINS(error.text, "Connection refused");
 		CHECK_CONTAINS(error.text, "s ago");
 	}
-	/* Far fewer attempts than acquires. */
-	CHECK_INT(sessions(), <=, 2);
+	CHECK_INT(sessions(), ==, 1);
 	rig_close(pool);
 }
 

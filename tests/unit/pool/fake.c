@@ -26,7 +26,7 @@ static PQconninfoOption *conninfo(PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_conninfo);
 	PQconninfoOption *options = fake_fails() ? NULL : PQconninfo(conn->real);
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_conninfo);
 	return options;
 }
 
@@ -55,8 +55,7 @@ static void begin(struct fake_conn *conn, const char *const *keywords, const cha
 {
 	struct fake_session *session = conn->session;
 
-	snprintf(session->host, sizeof(session->host), "%s",
-		 value_of(keywords, values, "host"));
+	snprintf(session->host, sizeof(session->host), "%s", value_of(keywords, values, "host"));
 	snprintf(session->sslmode, sizeof(session->sslmode), "%s",
 		 value_of(keywords, values, "sslmode"));
 	conn->plan = fake_usual;
@@ -82,7 +81,7 @@ static PGconn *connect_start_params(const char *const *keywords, const char *con
 		conn->real = PQconnectStartParams(keywords, values, expand_dbname);
 		return (PGconn *)conn;
 	}
-	conn->session = fake_session_open(&conn->fd);
+	conn->session = fake_session_open(conn);
 	if (conn->session)
 		begin(conn, keywords, values);
 	else
@@ -150,7 +149,7 @@ static PostgresPollingStatusType connect_poll(PGconn *pg)
 		fake_lose(conn, "server closed the connection unexpectedly\n");
 	else
 		result = go_on(conn);
-	fake_leave(conn);
+	fake_leave(conn, FAKE_connect_poll);
 	return result;
 }
 
@@ -187,7 +186,7 @@ static ConnStatusType status(const PGconn *pg)
 
 	if (conn)
 		found = conn->real ? PQstatus(conn->real) : conn->status;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_status);
 	return found;
 }
 
@@ -196,7 +195,7 @@ static int socket_of(const PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_socket);
 	int fd = conn ? conn->fd : -1;
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_socket);
 	return fd;
 }
 
@@ -208,7 +207,7 @@ static char *error_message(const PGconn *pg)
 
 	if (conn)
 		message = conn->real ? PQerrorMessage(conn->real) : conn->message;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_error_message);
 	return message;
 }
 
@@ -223,7 +222,7 @@ static const char *parameter_status(const PGconn *pg, const char *name)
 		value = conn->read_only ? "on" : "off";
 	else if (strcmp(name, "server_version") == 0)
 		value = conn->rounds > 0 ? "15.0" : NULL;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_parameter_status);
 	return value;
 }
 
@@ -232,7 +231,7 @@ static int ssl_in_use(PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_ssl_in_use);
 	int used = conn->tls;
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_ssl_in_use);
 	return used;
 }
 
@@ -243,7 +242,7 @@ static PGTransactionStatusType transaction_status(const PGconn *pg)
 
 	if (conn && conn->status == CONNECTION_OK)
 		found = conn->async == FAKE_ASYNC_IDLE ? conn->transaction : PQTRANS_ACTIVE;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_transaction_status);
 	return found;
 }
 
@@ -252,7 +251,7 @@ static PGpipelineStatus pipeline_status(const PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_pipeline_status);
 	PGpipelineStatus found = conn ? conn->pipeline : PQ_PIPELINE_OFF;
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_pipeline_status);
 	return found;
 }
 
@@ -268,7 +267,7 @@ static bool watch(PGconn *pg, struct tine_pq_watcher *watcher)
 		conn->watched = true;
 		conn->watcher = watcher;
 	}
-	fake_leave(conn);
+	fake_leave(conn, FAKE_watch);
 	return done;
 }
 
@@ -277,7 +276,7 @@ static void unwatch(PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_unwatch);
 
 	conn->watcher = NULL;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_unwatch);
 }
 
 static void dress_new(PGconn *pg, struct tine_pq_dress *ret_dress)
@@ -285,7 +284,7 @@ static void dress_new(PGconn *pg, struct tine_pq_dress *ret_dress)
 	struct fake_conn *conn = fake_enter(pg, FAKE_dress_new);
 
 	memset(ret_dress, 0, sizeof(*ret_dress));
-	fake_leave(conn);
+	fake_leave(conn, FAKE_dress_new);
 }
 
 /* What a function of the program sets at CONNECT is what the connection wears from then on. */
@@ -294,7 +293,7 @@ static void dress_save(PGconn *pg, struct tine_pq_dress *dress)
 	struct fake_conn *conn = fake_enter(pg, FAKE_dress_save);
 
 	dress->nonblocking = conn->own_receiver;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_dress_save);
 }
 
 static bool dress_restore(PGconn *pg, const struct tine_pq_dress *dress)
@@ -302,7 +301,7 @@ static bool dress_restore(PGconn *pg, const struct tine_pq_dress *dress)
 	struct fake_conn *conn = fake_enter(pg, FAKE_dress_restore);
 	bool same = conn->own_receiver == dress->nonblocking;
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_dress_restore);
 	return same && !fake_fails();
 }
 
@@ -314,7 +313,7 @@ static void divert_notices(PGconn *pg, const struct tine_pq_dress *dress, PQnoti
 	(void)dress;
 	conn->diverted = fn;
 	conn->diverted_arg = arg;
-	fake_leave(conn);
+	fake_leave(conn, FAKE_divert_notices);
 }
 
 const struct tine_pq fake_pq = {

@@ -18,6 +18,7 @@
 #define TINE_TESTS_UNIT_POOL_FAKE_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "pool/pq.h"
@@ -32,21 +33,21 @@ extern const struct tine_pq fake_pq;
 /* ---- the server ----------------------------------------------------------------------------- */
 
 struct fake_session {
-	int id;           /* from 1, in the order of the connects of all processes */
-	_Atomic int began;  /* its id, once the client knows of it */
-	pid_t pid;        /* the process that connected */
-	int fd;           /* its number of the client's side */
-	ino_t inode;      /* of it */
-	char host[32];    /* what the client asked for */
-	char sslmode[16]; /* likewise */
+	int id;            /* from 1, in the order of the connects of all processes */
+	_Atomic int began; /* its id, once the client knows of it */
+	pid_t pid;         /* the process that connected */
+	int fd;            /* its number of the client's side */
+	ino_t inode;       /* of it */
+	char host[32];     /* what the client asked for */
+	char sslmode[16];  /* likewise */
 	_Atomic bool open;
-	_Atomic bool silent;        /* the line was cut: nothing goes through, in either direction */
-	_Atomic bool standby;       /* in_hot_standby */
-	_Atomic bool read_only;     /* default_transaction_read_only */
-	_Atomic int goodbyes;       /* Terminate messages that came in */
-	_Atomic int settings;       /* SETs since the last DISCARD ALL */
-	_Atomic int commits;        /* transactions that were committed */
-	_Atomic uintptr_t owner;    /* for the test */
+	_Atomic bool silent;     /* the line was cut: nothing goes through, in either direction */
+	_Atomic bool standby;    /* in_hot_standby */
+	_Atomic bool read_only;  /* default_transaction_read_only */
+	_Atomic int goodbyes;    /* Terminate messages that came in */
+	_Atomic int settings;    /* SETs since the last DISCARD ALL */
+	_Atomic int commits;     /* transactions that were committed */
+	_Atomic uintptr_t owner; /* for the test */
 	_Atomic int statement_count;
 	char statements[FAKE_STATEMENTS][FAKE_STATEMENT_BYTES];
 };
@@ -80,6 +81,8 @@ struct fake_reply {
 extern void (*fake_on_connect)(const struct fake_session *session, struct fake_plan *plan);
 extern void (*fake_on_query)(struct fake_session *session, const char *sql,
 			     struct fake_reply *reply);
+/* Called inside every call of the table with a connection to this server, its number from 1. */
+extern void (*fake_on_call)(int session, int call);
 /* What the plan is made from; not to be changed while another thread may connect. */
 extern struct fake_plan fake_usual;
 
@@ -99,7 +102,8 @@ void fake_report_role(struct fake_session *session, bool standby, bool read_only
 /** Send a notification, or a notice that is no error. */
 void fake_notify(struct fake_session *session);
 void fake_notice(struct fake_session *session);
-/** Is there nothing to be read from the client, not even its end? For the process that connected. */
+/** Is there nothing to be read from the client, not even its end? For the process that connected.
+ */
 bool fake_wire_is_quiet(const struct fake_session *session);
 /** Was this statement among the last ones? */
 bool fake_was_said(const struct fake_session *session, const char *sql);
@@ -152,7 +156,7 @@ enum fake_call {
 #define FAKE_CALL(name) FAKE_##name,
 	FAKE_CALLS(FAKE_CALL)
 #undef FAKE_CALL
-	FAKE_CALL_COUNT
+		FAKE_CALL_COUNT
 };
 
 const char *fake_call_name(int call);
@@ -164,17 +168,17 @@ struct fake_record {
 	uint8_t call; /* enum fake_call */
 	bool foreign; /* the connection is another process's */
 	bool severed; /* its socket was replaced; known of foreign calls only */
-	bool torn;    /* a thread was inside libpq with it at the fork; likewise */
+	bool torn;    /* a thread was just changing it in libpq at the fork; likewise */
 };
 
 struct fake_counters {
 	_Atomic unsigned long calls[FAKE_CALL_COUNT];
-	_Atomic int sessions;      /* made so far */
-	_Atomic int live;          /* connections that were made and not finished, of all processes */
-	_Atomic int most_live;     /* ... at the same time */
-	_Atomic int results;       /* not cleared yet */
-	_Atomic int printed;       /* notices that went to libpq's own function */
-	_Atomic int foreign;       /* calls on another process's connection */
+	_Atomic int sessions;  /* made so far */
+	_Atomic int live;      /* connections that were made and not finished, of all processes */
+	_Atomic int most_live; /* ... at the same time */
+	_Atomic int results;   /* not cleared yet */
+	_Atomic int printed;   /* notices that went to libpq's own function */
+	_Atomic int foreign;   /* calls on another process's connection */
 	_Atomic int foreign_wrong; /* of those, what a child must not do */
 	_Atomic unsigned records;
 };
@@ -183,6 +187,9 @@ extern struct fake_counters *fake_count;
 
 /** The record of a number from 0; the last FAKE_RECORDS are there. */
 const struct fake_record *fake_record_at(unsigned number);
+
+/** The first call that was wrong. For who knows that there is one. */
+const struct fake_record *fake_first_wrong(void);
 
 /* Off: calls are neither recorded nor checked, and the getters make no system call. */
 extern bool fake_recording;

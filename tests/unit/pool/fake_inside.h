@@ -19,8 +19,10 @@ enum fake_async {
 struct fake_conn {
 	unsigned magic;
 	struct fake_session *session;
-	PGconn *real; /* instead: a connection that libpq itself refused, to be asked for its options */
+	PGconn *real;       /* instead: a connection that libpq itself refused, to be asked for its
+			       options */
 	_Atomic int inside; /* threads that are in a call with it */
+	_Atomic int changing; /* ... that changes it */
 	int fd;
 	ConnStatusType status;
 	PGTransactionStatusType transaction;
@@ -64,17 +66,19 @@ enum fake_byte {
 
 /** Begin and end a call of the table; pg may be NULL. @return the client's side or NULL */
 struct fake_conn *fake_enter(const PGconn *pg, enum fake_call call);
-void fake_leave(struct fake_conn *conn);
+void fake_leave(struct fake_conn *conn, enum fake_call call);
 
 /** Does this call fail because the test wants it so? */
 bool fake_fails(void);
 
 /** A new session with both ends, and the end of one. */
-struct fake_session *fake_session_open(int *ret_fd);
+struct fake_session *fake_session_open(struct fake_conn *conn);
 void fake_session_close(struct fake_session *session);
 /** The server's end of the socket. */
 int fake_peer(const struct fake_session *session);
 void fake_say(struct fake_session *session, char byte);
+/** End it, with a FATAL error if there is an SQLSTATE. */
+void fake_end(struct fake_session *session, const char *sqlstate);
 /** Read what the client sent: Terminate messages are counted. */
 void fake_hear(struct fake_session *session);
 /** What the server does with a statement, and the answer to it, which is not sent yet. */

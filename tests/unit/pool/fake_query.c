@@ -36,7 +36,9 @@ static void set_command(struct fake_conn *conn, const char *sql)
 	int length = (int)strcspn(sql, " ;");
 
 	snprintf(conn->command, sizeof(conn->command), "%.*s%s", length, sql,
-		 begins(sql, "SELECT") ? " 1" : begins(sql, "DISCARD") ? " ALL" : "");
+		 begins(sql, "SELECT")    ? " 1"
+		 : begins(sql, "DISCARD") ? " ALL"
+					  : "");
 }
 
 static void end_transaction(struct fake_conn *conn, const char *sql)
@@ -88,16 +90,16 @@ static void answer(struct fake_conn *conn)
 {
 	switch (conn->reply.answer) {
 	case FAKE_AT_ONCE:
-		fake_answer_held(conn->session);
+		fake_say(conn->session, FAKE_BYTE_RESULT);
 		break;
 	case FAKE_HELD:
 		break;
 	case FAKE_DIES_BEFORE:
 	case FAKE_DIES_AFTER:
-		fake_hang_up(conn->session);
+		fake_end(conn->session, NULL);
 		break;
 	case FAKE_FAREWELL:
-		fake_farewell(conn->session, conn->reply.sqlstate);
+		fake_end(conn->session, conn->reply.sqlstate);
 		break;
 	}
 }
@@ -268,7 +270,7 @@ int fake_send_query(PGconn *pg, const char *query)
 			answer(conn);
 		}
 	}
-	fake_leave(conn);
+	fake_leave(conn, FAKE_send_query);
 	return done;
 }
 
@@ -279,7 +281,7 @@ int fake_flush(PGconn *pg)
 
 	if (failed)
 		fake_lose(conn, CLOSED);
-	fake_leave(conn);
+	fake_leave(conn, FAKE_flush);
 	return failed ? -1 : 0;
 }
 
@@ -291,7 +293,7 @@ int fake_consume_input(PGconn *pg)
 	if (fake_fails())
 		fake_lose(conn, CLOSED);
 	done = read_all(conn);
-	fake_leave(conn);
+	fake_leave(conn, FAKE_consume_input);
 	return done;
 }
 
@@ -300,7 +302,7 @@ int fake_is_busy(PGconn *pg)
 	struct fake_conn *conn = fake_enter(pg, FAKE_is_busy);
 	bool busy = conn->async == FAKE_ASYNC_BUSY && conn->status == CONNECTION_OK;
 
-	fake_leave(conn);
+	fake_leave(conn, FAKE_is_busy);
 	return busy;
 }
 
@@ -330,7 +332,7 @@ static struct fake_result *make_result(struct fake_conn *conn)
 	}
 	if (conn->reply.sqlstate[0])
 		return server_error("ERROR", conn->reply.sqlstate);
-	result = new_result(!*conn->command			      ? PGRES_EMPTY_QUERY
+	result = new_result(!*conn->command                            ? PGRES_EMPTY_QUERY
 			    : strncmp(conn->command, "SELECT", 6) == 0 ? PGRES_TUPLES_OK
 								       : PGRES_COMMAND_OK);
 	snprintf(result->command, sizeof(result->command), "%s", conn->command);
@@ -342,8 +344,7 @@ static void wait_for_result(struct fake_conn *conn)
 {
 	struct pollfd pollfd = { .fd = conn->fd, .events = POLLIN };
 
-	while (conn->async == FAKE_ASYNC_BUSY && read_all(conn) &&
-	       conn->async == FAKE_ASYNC_BUSY)
+	while (conn->async == FAKE_ASYNC_BUSY && read_all(conn) && conn->async == FAKE_ASYNC_BUSY)
 		poll(&pollfd, 1, -1);
 	if (fake_fails())
 		fake_lose(conn, CLOSED);
@@ -362,7 +363,7 @@ PGresult *fake_get_result(PGconn *pg)
 	} else {
 		conn->async = FAKE_ASYNC_IDLE;
 	}
-	fake_leave(conn);
+	fake_leave(conn, FAKE_get_result);
 	return (PGresult *)result;
 }
 
@@ -376,7 +377,7 @@ PGnotify *fake_notifies(PGconn *pg)
 		notification = memory_of_libpq(sizeof(*notification));
 		memset(notification, 0, sizeof(*notification));
 	}
-	fake_leave(conn);
+	fake_leave(conn, FAKE_notifies);
 	return notification;
 }
 

@@ -2,6 +2,7 @@
 /* Sessions, what tests do to them, and the record. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -15,11 +16,13 @@ struct shared {
 	struct fake_counters count;
 	struct fake_session sessions[FAKE_SESSIONS];
 	struct fake_record records[FAKE_RECORDS];
+	struct fake_record wrong;
 };
 
 struct fake_counters *fake_count;
 bool fake_recording = true;
 void (*fake_on_connect)(const struct fake_session *session, struct fake_plan *plan);
+void (*fake_on_call)(int session, int call);
 void (*fake_on_query)(struct fake_session *session, const char *sql, struct fake_reply *reply);
 struct fake_plan fake_usual = { .rounds = 1 };
 
@@ -27,6 +30,11 @@ static struct shared *shared;
 static bool is_harness; /* the process that makes one for each test */
 /* The server's ends that this process has, by session; -1 where it has none. */
 static _Atomic int peers[FAKE_SESSIONS];
+/* Their clients. What a child must not free stays in sight of valgrind here. */
+static _Atomic(struct fake_conn *) clients[FAKE_SESSIONS];
+/* A session does not end while a test does something to it. Its client takes no lock: what orders a
+ * client's threads is the pool, or ThreadSanitizer tells. */
+static _Atomic bool locks[FAKE_SESSIONS];
 static _Atomic long failing;
 static _Atomic bool has_failed;
 
@@ -58,8 +66,17 @@ void fake_forked(void)
 static void forget_environment(void)
 {
 	static const char *const names[] = {
-		"PGHOST",    "PGHOSTADDR", "PGPORT",  "PGUSER",	 "PGPASSWORD",	   "PGDATABASE",
-		"PGSSLMODE", "PGSERVICE",  "PGAPPNAME", "PGOPTIONS", "PGTARGETSESSIONATTRS",
+		"PGHOST",
+		"PGHOSTADDR",
+		"PGPORT",
+		"PGUSER",
+		"PGPASSWORD",
+		"PGDATABASE",
+		"PGSSLMODE",
+		"PGSERVICE",
+		"PGAPPNAME",
+		"PGOPTIONS",
+		"PGTARGETSESSIONATTRS",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -94,6 +111,11 @@ const struct fake_record *fake_record_at(unsigned number)
 	return &shared->records[number % FAKE_RECORDS];
 }
 
+const struct fake_record *fake_first_wrong(void)
+{
+	return &shared->wrong;
+}
+
 static bool is_severed(const struct fake_session *session, int fd)
 {
 	struct stat st;
@@ -114,10 +136,30 @@ static void record(struct fake_conn *conn, enum fake_call call)
 	if (!entry->foreign)
 		return;
 	entry->severed = is_severed(conn->session, conn->fd);
-	entry->torn = atomic_load(&conn->inside) != 0;
+	entry->torn = atomic_load(&conn->changing) != 0;
 	atomic_fetch_add(&fake_count->foreign, 1);
-	if (call != FAKE_finish || !entry->severed || entry->torn)
-		atomic_fetch_add(&fake_count->foreign_wrong, 1);
+	if ((call != FAKE_finish || !entry->severed || entry->torn) &&
+	    atomic_fetch_add(&fake_count->foreign_wrong, 1) == 0)
+		shared->wrong = *entry;
+}
+
+/* Calls that only look at a connection: a fork in the middle of them leaves a whole copy. */
+static bool changes(enum fake_call call)
+{
+	switch (call) {
+	case FAKE_conninfo:
+	case FAKE_status:
+	case FAKE_socket:
+	case FAKE_error_message:
+	case FAKE_parameter_status:
+	case FAKE_ssl_in_use:
+	case FAKE_transaction_status:
+	case FAKE_pipeline_status:
+	case FAKE_is_busy:
+		return false;
+	default:
+		return true;
+	}
 }
 
 struct fake_conn *fake_enter(const PGconn *pg, enum fake_call call)
@@ -136,13 +178,20 @@ struct fake_conn *fake_enter(const PGconn *pg, enum fake_call call)
 	    (!conn->session || conn->session->pid == getpid()))
 		check_fail(__FILE__, __LINE__, "%s: another thread is inside the connection",
 			   fake_call_name(call));
+	if (changes(call))
+		atomic_fetch_add_explicit(&conn->changing, 1, memory_order_relaxed);
+	if (fake_on_call && conn->session)
+		fake_on_call(conn->session->id, call);
 	return conn;
 }
 
-void fake_leave(struct fake_conn *conn)
+void fake_leave(struct fake_conn *conn, enum fake_call call)
 {
-	if (conn && fake_recording)
-		atomic_fetch_sub_explicit(&conn->inside, 1, memory_order_relaxed);
+	if (!conn || !fake_recording)
+		return;
+	if (changes(call))
+		atomic_fetch_sub_explicit(&conn->changing, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&conn->inside, 1, memory_order_relaxed);
 }
 
 void fake_fail_at(long n)
@@ -187,6 +236,17 @@ int fake_peer(const struct fake_session *session)
 	return atomic_load(&peers[session->id % FAKE_SESSIONS]);
 }
 
+static void lock(const struct fake_session *session)
+{
+	while (atomic_exchange(&locks[session->id % FAKE_SESSIONS], true))
+		sched_yield();
+}
+
+static void unlock(const struct fake_session *session)
+{
+	atomic_store(&locks[session->id % FAKE_SESSIONS], false);
+}
+
 static void count_live(void)
 {
 	int live = atomic_fetch_add(&fake_count->live, 1) + 1;
@@ -196,7 +256,7 @@ static void count_live(void)
 		continue;
 }
 
-struct fake_session *fake_session_open(int *ret_fd)
+struct fake_session *fake_session_open(struct fake_conn *conn)
 {
 	int id = atomic_fetch_add(&fake_count->sessions, 1) + 1;
 	struct fake_session *session = &shared->sessions[id % FAKE_SESSIONS];
@@ -210,10 +270,11 @@ struct fake_session *fake_session_open(int *ret_fd)
 	memset(session, 0, sizeof(*session));
 	session->id = id;
 	session->pid = getpid();
-	session->fd = *ret_fd = pair[0];
+	session->fd = conn->fd = pair[0];
 	session->inode = st.st_ino;
 	atomic_store(&session->open, true);
 	atomic_store(&peers[id % FAKE_SESSIONS], pair[1]);
+	atomic_store(&clients[id % FAKE_SESSIONS], conn);
 	count_live();
 	return session;
 }
@@ -222,12 +283,15 @@ void fake_session_close(struct fake_session *session)
 {
 	int peer;
 
+	atomic_store(&clients[session->id % FAKE_SESSIONS], NULL);
 	if (session->pid != getpid())
 		return;
 	fake_hear(session);
+	lock(session);
 	peer = atomic_exchange(&peers[session->id % FAKE_SESSIONS], -1);
 	if (peer >= 0)
 		close(peer);
+	unlock(session);
 	atomic_store(&session->open, false);
 	atomic_fetch_sub(&fake_count->live, 1);
 }
@@ -236,6 +300,17 @@ void fake_say(struct fake_session *session, char byte)
 {
 	if (!atomic_load(&session->silent))
 		send(fake_peer(session), &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void fake_end(struct fake_session *session, const char *sqlstate)
+{
+	char bytes[] = { FAKE_BYTE_FAREWELL, 0, 0, 0, 0, 0 };
+
+	if (sqlstate && !atomic_load(&session->silent)) {
+		memcpy(bytes + 1, sqlstate, 5);
+		send(fake_peer(session), bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	shutdown(fake_peer(session), SHUT_RDWR);
 }
 
 void fake_hear(struct fake_session *session)
@@ -251,46 +326,52 @@ void fake_hear(struct fake_session *session)
 
 /* ---- what tests do to them ------------------------------------------------------------------ */
 
+static void say_locked(struct fake_session *session, char byte)
+{
+	lock(session);
+	fake_say(session, byte);
+	unlock(session);
+}
+
 void fake_let_through(struct fake_session *session)
 {
-	fake_say(session, FAKE_BYTE_ROUND);
+	say_locked(session, FAKE_BYTE_ROUND);
 }
 
 void fake_answer_held(struct fake_session *session)
 {
-	fake_say(session, FAKE_BYTE_RESULT);
+	say_locked(session, FAKE_BYTE_RESULT);
 }
 
 void fake_hang_up(struct fake_session *session)
 {
-	shutdown(fake_peer(session), SHUT_RDWR);
+	lock(session);
+	fake_end(session, NULL);
+	unlock(session);
 }
 
 void fake_farewell(struct fake_session *session, const char *sqlstate)
 {
-	char bytes[] = { FAKE_BYTE_FAREWELL, 0, 0, 0, 0, 0 };
-
-	memcpy(bytes + 1, sqlstate, 5);
-	if (!atomic_load(&session->silent))
-		send(fake_peer(session), bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
-	fake_hang_up(session);
+	lock(session);
+	fake_end(session, sqlstate);
+	unlock(session);
 }
 
 void fake_report_role(struct fake_session *session, bool standby, bool read_only)
 {
 	atomic_store(&session->standby, standby);
 	atomic_store(&session->read_only, read_only);
-	fake_say(session, FAKE_BYTE_PARAMETER);
+	say_locked(session, FAKE_BYTE_PARAMETER);
 }
 
 void fake_notify(struct fake_session *session)
 {
-	fake_say(session, FAKE_BYTE_NOTIFICATION);
+	say_locked(session, FAKE_BYTE_NOTIFICATION);
 }
 
 void fake_notice(struct fake_session *session)
 {
-	fake_say(session, FAKE_BYTE_NOTICE);
+	say_locked(session, FAKE_BYTE_NOTICE);
 }
 
 bool fake_wire_is_quiet(const struct fake_session *session)

@@ -248,15 +248,16 @@ static void hold_new(const struct fake_session *session, struct fake_plan *plan)
 	plan->held = session->id > 10;
 }
 
-TEST(all_dead_ones_are_replaced_at_the_same_time)
+static void replace_all_after(int64_t ms)
 {
 	tine_pool *pool = rig_pool(10, 0);
 	struct rig_waiter waiters[10] = { 0 };
 
+	clock_freeze();
 	rig_fill(pool, 10);
 	for (int i = 1; i <= 10; i++)
 		fake_hang_up(fake_session(i));
-	clock_pass_ms(FRESH_MS + 100);
+	clock_pass_ms(ms);
 	fake_on_connect = hold_new;
 	for (int i = 0; i < 10; i++)
 		rig_wait_start(&waiters[i], pool, RIG_LONG_MS);
@@ -272,6 +273,16 @@ TEST(all_dead_ones_are_replaced_at_the_same_time)
 	CHECK_INT(rig_stats(pool).opened, ==, 20);
 	RIG_EXPECT(pool, 10, 10, 0, 0);
 	rig_close(pool);
+}
+
+TEST(all_dead_ones_are_replaced_at_the_same_time)
+{
+	replace_all_after(FRESH_MS + 100);
+}
+
+TEST(so_are_those_that_a_sweep_found_first)
+{
+	replace_all_after(5000);
 }
 
 /* ---- the idle time that hides a drop -------------------------------------------------------- */
@@ -469,7 +480,39 @@ TEST(a_sweep_sends_nothing)
 	rig_close(pool);
 }
 
-CHECK_TABLE(T(what_was_used_just_now_is_handed_out_unseen),
+/* Who begins to wait while a sweep has the only connection in its hand gets it from there, and so
+ * after a long idle time, but no more unseen than anybody else. */
+static struct rig_waiter during_the_sweep;
+static tine_pool *swept;
+
+static void wait_during_the_sweep(int session, int call)
+{
+	(void)session;
+	if (call != FAKE_consume_input || during_the_sweep.pool)
+		return;
+	rig_wait_queued(&during_the_sweep, swept, RIG_LONG_MS, 1);
+}
+
+TEST(what_comes_from_a_sweep_is_asked_like_what_was_idle)
+{
+	tine_pool_config config = rig_config(1, 0);
+
+	config.idle_timeout_ms = 0;
+	swept = rig_open(&config);
+	rig_fill(swept, 1);
+	clock_pass_ms(PING_IDLE_MS + 1000);
+	fake_notice(fake_session(1));
+	fake_on_call = wait_during_the_sweep;
+	CHECK_INT(tine_pool_sweep(swept), ==, 0);
+	CHECK_INT(rig_wait_end(&during_the_sweep), ==, 0);
+	CHECK_INT(rig_stats(swept).pings, ==, 1);
+	CHECK_INT(fake_times_said(fake_session(1), ""), ==, 1);
+	rig_release(during_the_sweep.conn);
+	rig_close(swept);
+}
+
+CHECK_TABLE(T(what_comes_from_a_sweep_is_asked_like_what_was_idle),
+	    T(what_was_used_just_now_is_handed_out_unseen),
 	    T(an_ended_connection_is_replaced_before_it_is_handed_out),
 	    T(a_farewell_is_told_with_its_sqlstate_and_not_printed),
 	    T(messages_that_are_no_end_do_no_harm), T(notices_in_use_go_where_the_program_wants),
@@ -480,6 +523,7 @@ CHECK_TABLE(T(what_was_used_just_now_is_handed_out_unseen),
 	    T(a_death_makes_the_others_suspect), T(who_survives_a_suspicion_is_asked_once),
 	    T(a_silent_death_costs_one_timeout_not_one_for_each),
 	    T(all_dead_ones_are_replaced_at_the_same_time),
+	    T(so_are_those_that_a_sweep_found_first),
 	    T(the_idle_time_after_which_connections_are_dropped_is_learned),
 	    T(a_loss_after_an_answer_teaches_nothing_about_idle_times),
 	    T(after_the_machine_slept_everything_is_suspect),

@@ -118,8 +118,7 @@ TEST(a_rollback_without_an_answer_ends_the_connection)
 	rig_close(pool);
 }
 
-static void die_at_rollback(struct fake_session *session, const char *sql,
-			    struct fake_reply *reply)
+static void die_at_rollback(struct fake_session *session, const char *sql, struct fake_reply *reply)
 {
 	(void)session;
 	if (strcmp(sql, "ROLLBACK") == 0)
@@ -333,11 +332,11 @@ TEST(tracked_discards_only_where_something_may_be_left)
 		const char *sql;
 		bool leaves;
 	} rows[] = {
-		{ "SELECT 1", false },   { "INSERT 1", false },	{ "UPDATE 1", false },
-		{ "DELETE 1", false },   { "SHOW x", false },	{ "EXPLAIN x", false },
-		{ "NOTIFY x", false },   { "TRUNCATE x", false },	{ "SET x = 1", true },
-		{ "LISTEN x", true },    { "CREATE TABLE x", true },	{ "PREPARE x", true },
-		{ "DECLARE x", true },   { "LOAD x", true },		{ "DO x", true },
+		{ "SELECT 1", false }, { "INSERT 1", false },      { "UPDATE 1", false },
+		{ "DELETE 1", false }, { "SHOW x", false },        { "EXPLAIN x", false },
+		{ "NOTIFY x", false }, { "TRUNCATE x", false },    { "SET x = 1", true },
+		{ "LISTEN x", true },  { "CREATE TABLE x", true }, { "PREPARE x", true },
+		{ "DECLARE x", true }, { "LOAD x", true },         { "DO x", true },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -18,6 +18,11 @@ void rig_pause(void)
 	nanosleep(&pause, NULL);
 }
 
+bool rig_is_valgrind(void)
+{
+	return RUNNING_ON_VALGRIND;
+}
+
 bool rig_is_slow(void)
 {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -31,10 +36,13 @@ int rig_rounds(int usual)
 {
 	int rounds = usual;
 
+#ifdef __SANITIZE_THREAD__
+	rounds = usual / 10;
+#elif defined(__SANITIZE_ADDRESS__)
+	rounds = usual / 4;
+#endif
 	if (RUNNING_ON_VALGRIND)
 		rounds = usual / 50;
-	else if (rig_is_slow())
-		rounds = usual / 5;
 	return rounds > 2 ? rounds : 2;
 }
 
@@ -185,8 +193,8 @@ static void *wait_in_thread(void *arg)
 {
 	struct rig_waiter *waiter = arg;
 
-	waiter->rc = tine_pool_acquire(waiter->pool, waiter->wait_ms, &waiter->conn,
-				       &waiter->error);
+	waiter->rc =
+		tine_pool_acquire(waiter->pool, waiter->wait_ms, &waiter->conn, &waiter->error);
 	if (waiter->order)
 		waiter->place = atomic_fetch_add(waiter->order, 1) + 1;
 	atomic_store(&waiter->done, true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What the tests of the pool have in common: pools on the fake, threads that acquire, and looking at
- * what is left in the end.
+ * What the tests of the pool have in common: pools on the fake, threads that acquire, and looking
+ * at what is left in the end.
  */
 #ifndef TINE_TESTS_UNIT_POOL_RIG_H
 #define TINE_TESTS_UNIT_POOL_RIG_H
@@ -34,8 +34,9 @@ void rig_pause(void);
 
 /** A number of rounds, smaller under tools that make everything slow. */
 int rig_rounds(int usual);
-/** Is this run under valgrind or a sanitizer? */
+/** Is this run under valgrind or a sanitizer? And under valgrind? */
 bool rig_is_slow(void);
+bool rig_is_valgrind(void);
 
 /** Usual settings, of a pool that connects to one socket. */
 tine_pool_config rig_config(int pool_size, int max_overflow);
@@ -96,7 +97,8 @@ struct rig_events {
 	_Atomic int cause[TINE_CAUSE_COUNT];
 	int refuse[TINE_EVENT_COUNT]; /* so many of them, from the first */
 	tine_event last[TINE_EVENT_COUNT];
-	tine_error error[TINE_EVENT_COUNT]; /* a copy of the last one's; status -999: there was none */
+	tine_error
+		error[TINE_EVENT_COUNT]; /* a copy of the last one's; status -999: there was none */
 };
 
 #define RIG_NO_ERROR (-999)

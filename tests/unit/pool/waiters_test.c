@@ -343,7 +343,8 @@ TEST(the_pool_grows_by_no_more_than_connect_parallel_at_a_time)
 		CHECK_INT(rig_wait_end(&waiters[i]), ==, 0);
 	for (int i = 0; i < 6; i++)
 		rig_release(waiters[i].conn);
-	/* A connect that its driver had to leave, because it was served, may have been begun anew. */
+	/* A connect that its driver had to leave, because it was served, may have been begun anew.
+	 */
 	CHECK_INT(rig_stats(pool).open, >=, 6);
 	CHECK_INT(rig_stats(pool).open, <, 6 + 3);
 	CHECK_INT(rig_stats(pool).idle, ==, rig_stats(pool).open);
@@ -509,6 +510,5 @@ CHECK_TABLE(T(first_come_first_served), T(nobody_starves), T(every_return_serves
 	    T(the_pool_grows_by_no_more_than_connect_parallel_at_a_time),
 	    T(a_connect_that_was_left_behind_is_gone_on_with),
 	    T(a_connect_that_was_left_behind_is_dropped_in_the_end),
-	    T(a_failed_connect_waits_for_a_return),
-	    T(a_return_wakes_who_failed_to_connect_at_once), T(a_failed_connect_wakes_the_others),
-	    T(a_cancelled_thread_leaves_no_trace))
+	    T(a_failed_connect_waits_for_a_return), T(a_return_wakes_who_failed_to_connect_at_once),
+	    T(a_failed_connect_wakes_the_others), T(a_cancelled_thread_leaves_no_trace))
