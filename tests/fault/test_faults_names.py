@@ -31,7 +31,7 @@ def port_used(pool):
         return conn.pg.port
 
 
-# ---- F46: names -----------------------------------------------------------------------------------
+# ---- F46: names ----------------------------------------------------------------------------------
 
 def test_f46_making_a_pool_looks_up_nothing(proxy):
     """F46: a name that does not resolve is no error before the first acquire."""

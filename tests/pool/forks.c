@@ -51,7 +51,7 @@ static void fork_once(tine_pool *pool)
 /* Eight threads inside queries, acquire and release; forks from outside and from one of them. */
 void fork_while_busy(void)
 {
-	tine_pool *pool = new_pool(TINE_POOL_QUEUE, 3, 2);
+	tine_pool *pool = new_pool(TINE_POOL_QUEUE, 5, 0);
 	struct crew busy, forking;
 	tine_pool_stats stats;
 
