@@ -100,7 +100,7 @@ def test_f46_hostaddr_needs_no_name(proxy):
         assert port_used(pool) == proxy.port
 
 
-# ---- F40: of several hosts the first is dead --------------------------------------------------------
+# ---- F40: of several hosts the first is dead -----------------------------------------------------
 
 def test_f40_the_first_host_refuses(proxy):
     """F40: a refusal costs nothing."""
@@ -142,7 +142,7 @@ def test_f40_no_host_is_a_standby(proxy):
     assert proxy.stat()['accepted'] == 2
 
 
-# ---- F47: descriptors ----------------------------------------------------------------------------------
+# ---- F47: descriptors ----------------------------------------------------------------------------
 
 def lowest_free_fd():
     fd = os.dup(2)

@@ -36,7 +36,7 @@ def is_gone(cluster, pid):
     return not activity(cluster, 'pid = %s', pid)
 
 
-# ---- F24, F25, F30: packets are lost --------------------------------------------------------------
+# ---- F24, F25, F30: packets are lost -------------------------------------------------------------
 
 @pytest.mark.usefixtures('can_vanish')
 def test_f24_black_hole_under_a_connection_in_use(proxy):
@@ -59,7 +59,8 @@ def test_f24_black_holes_are_replaced_in_parallel(proxy):
         old = fill(pool, 4)
         grow_old()
         proxy.vanish(old_only=True)
-        pids, seconds = together(4, lambda _number: int(pool.query('select pg_backend_pid()')[0][0]))
+        pids, seconds = together(
+            4, lambda _number: int(pool.query('select pg_backend_pid()')[0][0]))
         assert not set(pids) & set(old)
         assert seconds < 2 * 1.5
         assert pool.status()['closed']['dead'] == 4
@@ -131,7 +132,7 @@ def test_f30_answers_vanish_behind_idle_connections(proxy):
         assert timed.seconds < 2 * 1.5
 
 
-# ---- F26, F28: the other side has forgotten us ------------------------------------------------------
+# ---- F26, F28: the other side has forgotten us ---------------------------------------------------
 
 def test_f26_keepalives_are_on_by_default(proxy):
     """F26: questions begin after 20 s of silence, long before a NAT forgets a connection."""
@@ -224,7 +225,7 @@ def test_f28_the_number_of_a_lost_connection_is_not_touched(proxy, found_by):
             assert other.recv(100) == b'as it was'
 
 
-# ---- F27: a server that accepts and says nothing --------------------------------------------------
+# ---- F27: a server that accepts and says nothing -------------------------------------------------
 
 def test_f27_accepted_then_silence(proxy):
     """F27: connect_timeout covers everything up to the first query."""
@@ -282,7 +283,7 @@ def test_f27_stopped_postmaster(cluster):
         wait_until(lambda: len(fill(pool, 2)) == 2, 30)
 
 
-# ---- F29: a server process that does not go on ------------------------------------------------------
+# ---- F29: a server process that does not go on ---------------------------------------------------
 
 def test_f29_stopped_backend_of_an_idle_connection(proxy, cluster):
     """F29: TCP is fine and nobody answers: the ping's own timeout ends it, other checkouts do not
@@ -306,7 +307,7 @@ def test_f29_stopped_backend_of_an_idle_connection(proxy, cluster):
         wait_until(lambda: is_gone(cluster, stopped), 30)
 
 
-# ---- F31, F32: half of an answer -----------------------------------------------------------------------
+# ---- F31, F32: half of an answer -----------------------------------------------------------------
 
 def test_f31_rst_in_the_midst_of_a_result(proxy):
     """F31: an error and no rows; the connection is closed."""
@@ -395,7 +396,7 @@ def test_f32_harm_during_a_connect(proxy, harm):
         wait_until(lambda: pool.query('select 1') == [('1',)], 30)
 
 
-# ---- latency: slow is not dead -------------------------------------------------------------------------
+# ---- latency: slow is not dead -------------------------------------------------------------------
 
 def test_latency_is_no_death(proxy):
     """A ping over a slow line is answered late, and the connection stays."""

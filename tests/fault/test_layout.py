@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""tests/support/libtine.py says the same as include/tine/tine.h, field by field and name by name."""
+"""tests/support/libtine.py says the same as include/tine/tine.h, field by field."""
 import ctypes
 import json
 import os

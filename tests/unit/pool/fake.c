@@ -316,6 +316,24 @@ static void divert_notices(PGconn *pg, const struct tine_pq_dress *dress, PQnoti
 	fake_leave(conn, FAKE_divert_notices);
 }
 
+/* The program's own PQreset(). */
+void fake_reset(PGconn *pg)
+{
+	struct fake_conn *conn = (struct fake_conn *)pg;
+
+	CHECK_INT(conn->magic, ==, FAKE_MAGIC);
+	send(conn->fd, "X", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(conn->fd);
+	fake_session_close(conn->session);
+	conn->session = fake_session_open(conn);
+	CHECK(conn->session);
+	atomic_store(&conn->session->began, conn->session->id);
+	conn->status = CONNECTION_OK;
+	conn->transaction = PQTRANS_IDLE;
+	if (conn->watcher)
+		conn->watcher->was_reset(conn->watcher);
+}
+
 const struct tine_pq fake_pq = {
 	.conninfo_parse = conninfo_parse,
 	.conninfo = conninfo,

@@ -117,6 +117,8 @@ ExecStatusType fake_exec(PGconn *pg, const char *sql);
 /** Send one without reading its answer. */
 void fake_send(PGconn *pg, const char *sql);
 void fake_set_pipeline(PGconn *pg, bool on);
+/** Reset it: another socket, another session. */
+void fake_reset(PGconn *pg);
 /** Give it a function of the program's for notices; libpq cannot tell what was there before. */
 void fake_set_receiver(PGconn *pg);
 /** Notices that nobody of the library took, which libpq would have printed. */

@@ -211,6 +211,20 @@ TEST(what_was_set_when_it_was_new_stays)
 	rig_close(pool);
 }
 
+TEST(a_connection_that_the_program_reset_is_not_kept)
+{
+	tine_pool *pool = with_reset(TINE_RESET_ROLLBACK);
+	tine_conn *conn = rig_acquire(pool);
+
+	/* Another session, without what was done when this one was new. */
+	fake_reset(tine_conn_pg(conn));
+	CHECK_INT(fake_exec(tine_conn_pg(conn), "SELECT 1"), ==, PGRES_TUPLES_OK);
+	rig_release(conn);
+	RIG_EXPECT(pool, 0, 0, 0, 0);
+	CHECK_INT(rig_closed(pool, TINE_CAUSE_RESET), ==, 1);
+	rig_close(pool);
+}
+
 TEST(a_lost_connection_is_not_kept)
 {
 	tine_pool *pool = with_reset(TINE_RESET_ROLLBACK);
