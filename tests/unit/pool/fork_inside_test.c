@@ -50,6 +50,29 @@ TEST(what_another_thread_is_inside_of_is_never_touched)
 	tine_pool_free(pool);
 }
 
+/* The program has put another socket in the place of the one that the pool knew. */
+static void show_the_handle(void *arg)
+{
+	tine_conn *conn = *(tine_conn **)arg;
+
+	CHECK(!tine_conn_pg(conn));
+	CHECK_INT(tine_conn_release(conn), ==, TINE_E_FORKED);
+}
+
+TEST(a_connection_that_the_program_reset_is_severed_too)
+{
+	tine_pool *pool = rig_pool(2, 0);
+	tine_conn *conn = rig_acquire(pool);
+
+	fake_reset(tine_conn_pg(conn));
+	forks_run(FORKS_FORK, show_the_handle, &conn);
+	CHECK_INT(rig_session(conn)->id, ==, 2);
+	CHECK(fake_wire_is_quiet(rig_session(conn)));
+	CHECK_INT(fake_exec(tine_conn_pg(conn), "SELECT 1"), ==, PGRES_TUPLES_OK);
+	rig_release(conn);
+	tine_pool_free(pool);
+}
+
 /* No fork while libpq makes or ends a connection: its locks are free in the child. */
 static _Atomic bool has_forked;
 
@@ -136,7 +159,8 @@ TEST(a_function_of_the_programs_may_fork)
 	CHECK_INT(memory_blocks(), ==, 0);
 }
 
-CHECK_TABLE(T(what_another_thread_is_inside_of_is_never_touched),
+CHECK_TABLE(T(a_connection_that_the_program_reset_is_severed_too),
+	    T(what_another_thread_is_inside_of_is_never_touched),
 	    T(a_fork_waits_until_libpq_is_done_with_a_connect),
 	    T(a_fork_waits_until_a_new_connection_is_set_up),
 	    T(a_function_of_the_programs_may_fork))

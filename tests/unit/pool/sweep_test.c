@@ -344,24 +344,65 @@ static void sweep(void (*scenario)(tine_pool *))
 	}
 }
 
-#define SWEEP(name)                                                                                \
-	TEST(sweep_##name)                                                                         \
-	{                                                                                          \
-		sweep(name);                                                                       \
-	}
+TEST(sweep_acquire)
+{
+	sweep(acquire);
+}
 
-SWEEP(acquire)
-SWEEP(overflow)
-SWEEP(wait_for_one)
-SWEEP(ping)
-SWEEP(die_and_replace)
-SWEEP(reset)
-SWEEP(invalidate_and_detach)
-SWEEP(scope)
-SWEEP(transact)
-SWEEP(async)
-SWEEP(resize)
-SWEEP(dispose)
+TEST(sweep_overflow)
+{
+	sweep(overflow);
+}
+
+TEST(sweep_wait_for_one)
+{
+	sweep(wait_for_one);
+}
+
+TEST(sweep_ping)
+{
+	sweep(ping);
+}
+
+TEST(sweep_die_and_replace)
+{
+	sweep(die_and_replace);
+}
+
+TEST(sweep_reset)
+{
+	sweep(reset);
+}
+
+TEST(sweep_invalidate_and_detach)
+{
+	sweep(invalidate_and_detach);
+}
+
+TEST(sweep_scope)
+{
+	sweep(scope);
+}
+
+TEST(sweep_transact)
+{
+	sweep(transact);
+}
+
+TEST(sweep_async)
+{
+	sweep(async);
+}
+
+TEST(sweep_resize)
+{
+	sweep(resize);
+}
+
+TEST(sweep_dispose)
+{
+	sweep(dispose);
+}
 
 /* ---- making a pool -------------------------------------------------------------------------- */
 
