@@ -76,7 +76,8 @@ static _Noreturn void lost_without_cause(const struct held *held, const char *wh
 	int64_t now = now_ns();
 
 	fail("%s: session %d, opened %lld ms ago, was lost, and nobody has terminated it "
-	     "(ms ago: the last of that number terminated %lld, the server away from %lld to %lld): %s",
+	     "(ms ago: the last of that number terminated %lld, the server away from %lld to "
+	     "%lld): %s",
 	     what, held->backend, (long long)((now - held->opened_ns) / MS),
 	     (long long)((now - atomic_load(&backend->terminated_ns)) / MS),
 	     (long long)((now - atomic_load(&board->outage_began_ns)) / MS),
