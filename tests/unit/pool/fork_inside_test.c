@@ -10,7 +10,7 @@ static void use_and_free(void *pool)
 	CHECK_INT(fake_exec(tine_conn_pg(conn), "SELECT 1"), ==, PGRES_TUPLES_OK);
 	rig_release(conn);
 	RIG_EXPECT((tine_pool *)pool, 1, 1, 0, 0);
-	tine_pool_free(pool);
+	forks_free(pool);
 }
 
 /* ---- in the middle of libpq ----------------------------------------------------------------- */

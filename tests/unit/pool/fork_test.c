@@ -175,9 +175,9 @@ static void be_the_child(void *arg)
 	check_empty(scene->unused, 0);
 	check_own(scene->unused);
 	CHECK_INT(scene->events.count[TINE_EVENT_FORK], ==, forks + 1);
-	tine_pool_free(scene->calm);
-	tine_pool_free(scene->rushed);
-	tine_pool_free(scene->unused);
+	forks_free(scene->calm);
+	forks_free(scene->rushed);
+	forks_free(scene->unused);
 }
 
 /* ---- the parent ----------------------------------------------------------------------------- */

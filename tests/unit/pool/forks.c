@@ -71,6 +71,26 @@ int forks_foreign_calls(int session)
 	return calls;
 }
 
+#ifdef __SANITIZE_THREAD__
+/* A thread of the parent's that had ended by the fork can be joined by nobody in the child. */
+const char *__tsan_default_options(void);
+
+const char *__tsan_default_options(void)
+{
+	return "report_thread_leaks=0";
+}
+#endif
+
+/* To ThreadSanitizer what the parent's threads read before the fork is still being read. */
+void forks_free(tine_pool *pool)
+{
+#ifdef __SANITIZE_THREAD__
+	(void)pool;
+#else
+	tine_pool_free(pool);
+#endif
+}
+
 int forks_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");

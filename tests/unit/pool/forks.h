@@ -28,6 +28,9 @@ void forks_check_record(void);
 /** Calls that a process other than its own made with the connection of a session. */
 int forks_foreign_calls(int session);
 
+/** Free a pool in a child. */
+void forks_free(tine_pool *pool);
+
 /** Open descriptors of this process. */
 int forks_descriptors(void);
 

@@ -19,7 +19,7 @@ static long resident_pages(void)
 static void use_and_free(void *pool)
 {
 	rig_release(rig_acquire(pool));
-	tine_pool_free(pool);
+	forks_free(pool);
 }
 
 static void *await_the_end(void *over)
@@ -204,8 +204,8 @@ static void leave_the_crowd(void *arg)
 	use_one(crowd->null, 5);
 	rig_release(rig_acquire(crowd->pool));
 	CHECK_INT(rig_stats(crowd->pool).open, ==, rig_stats(crowd->pool).idle);
-	tine_pool_free(crowd->pool);
-	tine_pool_free(crowd->null);
+	forks_free(crowd->pool);
+	forks_free(crowd->null);
 }
 
 static void play_crowd(enum forks_way way, int forks)
