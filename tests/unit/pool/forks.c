@@ -85,7 +85,7 @@ const char *__tsan_default_options(void)
 void forks_free(tine_pool *pool)
 {
 #ifdef __SANITIZE_THREAD__
-	(void)pool;
+	CHECK_INT(tine_pool_dispose(pool, TINE_DISPOSE_CLOSE), >=, 0);
 #else
 	tine_pool_free(pool);
 #endif
