@@ -197,13 +197,13 @@ static bool is_everyday(const struct tine_pool *pool)
 }
 
 /* What a program can change on a connection that it never asked for? Nothing. */
-static bool is_as_it_was(struct tine_slot *slot)
+static bool is_as_it_was(struct tine_slot *slot, int64_t now_ns)
 {
 	const struct tine_pq *pq = slot->pool->pq;
 
 	return !slot->touched ||
-	       (!slot->read_only_seen && !slot->oversized && !slot->was_reset &&
-		pq->pipeline_status(slot->pg) == PQ_PIPELINE_OFF &&
+	       (now_ns < slot->role_due_ns && !slot->read_only_seen && !slot->oversized &&
+		!slot->was_reset && pq->pipeline_status(slot->pg) == PQ_PIPELINE_OFF &&
 		!(slot->dirty && slot->pool->config.reset == TINE_RESET_TRACKED) &&
 		pq->dress_restore(slot->pg, &slot->dress));
 }
@@ -212,7 +212,8 @@ static bool is_as_it_was(struct tine_slot *slot)
 static bool is_clean(struct tine_slot *slot, int64_t now_ns)
 {
 	return is_everyday(slot->pool) && !tine_slot_is_spent(slot, now_ns) &&
-	       slot->pool->pq->transaction_status(slot->pg) == PQTRANS_IDLE && is_as_it_was(slot);
+	       slot->pool->pq->transaction_status(slot->pg) == PQTRANS_IDLE &&
+	       is_as_it_was(slot, now_ns);
 }
 
 /* Of a handle that is not out: because it was returned, or because it is an ancestor's. */
@@ -315,6 +316,7 @@ PGconn *tine_conn_pg(const tine_conn *conn)
 	if (!conn || !is_out(conn))
 		return NULL;
 	conn->slot->touched = true;
+	conn->slot->role_known = false;
 	return conn->slot->pg;
 }
 

@@ -31,6 +31,7 @@ static inline tine_conn *tine_checkout(struct tine_slot *slot, const void *site,
 	atomic_store_explicit(&slot->taken_ns, now_ns, memory_order_relaxed);
 	atomic_store_explicit(&slot->told, 0, memory_order_relaxed);
 	slot->touched = tine_event_wanted(slot->pool, TINE_EVENT_CHECKOUT);
+	slot->role_known &= !slot->touched;
 	slot->answered = false;
 	slot->last_sqlstate[0] = '\0';
 	atomic_store_explicit(&slot->ticket, conn, memory_order_release);

@@ -44,6 +44,7 @@ static bool read_what_came(struct tine_slot *slot)
 	bool alive;
 
 	slot->work.error.status = 0;
+	slot->role_known = false;
 	pq->divert_notices(slot->pg, &slot->dress, tine_liveness_hear, slot);
 	alive = pq->consume_input(slot->pg) && !pq->is_busy(slot->pg);
 	pq->divert_notices(slot->pg, &slot->dress, NULL, NULL);
@@ -128,7 +129,7 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 	if (!tine_liveness_peek(slot, ret_error))
 		return TINE_VERDICT_CLOSE;
 	*ret_cause = TINE_CAUSE_ROLE;
-	if (tine_slot_role_changed(slot))
+	if (tine_slot_has_new_role(slot, now_ns))
 		return TINE_VERDICT_CLOSE;
 	if (!wants_ping(slot, idle_ns))
 		return TINE_VERDICT_READY;

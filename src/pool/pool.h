@@ -118,6 +118,7 @@ struct tine_slot {
 	bool was_reset;        /* by PQreset(), which makes another session of it */
 	bool leaving;          /* counted in pool->leaving */
 	bool touched;          /* the program asked for the PGconn in this checkout */
+	bool role_known;       /* nothing was read from the server since its role was compared */
 	_Atomic uint32_t told; /* TINE_TOLD_... of this checkout */
 	char last_sqlstate[6]; /* of the last error in this checkout */
 
@@ -129,6 +130,7 @@ struct tine_slot {
 	struct tine_work work;
 	char label[TINE_LABEL_BYTES]; /* with TINE_TOLD_LABEL; under the lock */
 	int64_t idle_before_ns;       /* how long it was idle before this checkout */
+	int64_t role_due_ns;          /* a return from then on compares the role */
 	struct tine_slot *next_left;
 	_Atomic uint64_t hold_sum_us;
 	_Atomic uint64_t hold[TINE_HISTOGRAM_BUCKETS];

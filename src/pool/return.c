@@ -60,6 +60,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns)
 	if (slot->was_reset || status == PQTRANS_ACTIVE ||
 	    pq->pipeline_status(slot->pg) != PQ_PIPELINE_OFF)
 		return TINE_CAUSE_RESET;
+	if (tine_slot_has_new_role(slot, now_ns))
+		return TINE_CAUSE_ROLE;
 	cause = tine_slot_spent(slot, now_ns);
 	if (cause >= 0)
 		return cause;

@@ -119,6 +119,8 @@ bool tine_slot_born(struct tine_slot *slot)
 	slot->read_only = parameter_is_on(slot, "default_transaction_read_only");
 	slot->uses_end =
 		pool->config.max_uses ? slot->uses + (uint64_t)pool->config.max_uses : UINT64_MAX;
+	slot->role_known = true;
+	slot->role_due_ns = 0;
 	slot->dirty = slot->was_reset = slot->oversized = slot->read_only_seen = false;
 	slot->last_sqlstate[0] = '\0';
 	return true;
@@ -128,6 +130,18 @@ bool tine_slot_role_changed(const struct tine_slot *slot)
 {
 	return parameter_is_on(slot, "in_hot_standby") != slot->standby ||
 	       parameter_is_on(slot, "default_transaction_read_only") != slot->read_only;
+}
+
+/* Under load the comparison is made now and then, not at each return. */
+#define ROLE_EVERY_NS (100 * (int64_t)TINE_NS_PER_MS)
+
+bool tine_slot_has_new_role(struct tine_slot *slot, int64_t now_ns)
+{
+	if (slot->role_known)
+		return false;
+	slot->role_known = true;
+	slot->role_due_ns = now_ns + ROLE_EVERY_NS;
+	return tine_slot_role_changed(slot);
 }
 
 /* Epochs go round. */

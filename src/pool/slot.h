@@ -32,8 +32,12 @@ static inline bool tine_slot_is_spent(const struct tine_slot *slot, int64_t now_
 		tine_slot_spent(slot, now_ns) >= 0);
 }
 
-/** True when the server is no longer what it was when the connection was opened. */
+/** True when the server is no longer what it was when the connection was opened. Searches libpq's
+ *  list of parameters, which is in no cache as a rule: some 2 us. */
 bool tine_slot_role_changed(const struct tine_slot *slot);
+
+/** The same, unless it was compared after libpq last read from the server. */
+bool tine_slot_has_new_role(struct tine_slot *slot, int64_t now_ns);
 
 /** Give libpq's memory back and close the socket; tells nobody. For a connection that is not idle
  *  the server learns of the end by the closed socket, so this never waits for it. */

@@ -361,6 +361,42 @@ TEST(a_demoted_primary_is_evicted_before_it_is_handed_out)
 	rig_close(pool);
 }
 
+/* The session has another role from this use on. */
+static void use_with_new_role(tine_pool *pool)
+{
+	tine_conn *conn = rig_acquire(pool);
+
+	fake_report_role(rig_session(conn), true, true);
+	CHECK_INT(fake_exec(tine_conn_pg(conn), "SELECT 1"), ==, PGRES_TUPLES_OK);
+	rig_release(conn);
+}
+
+TEST(a_demoted_primary_is_closed_when_it_comes_back)
+{
+	tine_pool *pool = with_ping(TINE_PING_AUTO);
+
+	use_with_new_role(pool);
+	CHECK_INT(rig_closed(pool, TINE_CAUSE_ROLE), ==, 1);
+	rig_close(pool);
+}
+
+TEST(under_load_the_role_is_compared_before_the_next_use_after_a_pause)
+{
+	tine_pool *pool = with_ping(TINE_PING_AUTO);
+	tine_conn *conn = rig_acquire(pool);
+
+	CHECK(tine_conn_pg(conn));
+	rig_release(conn);
+	use_with_new_role(pool);
+	CHECK_INT(rig_closed(pool, TINE_CAUSE_ROLE), ==, 0);
+	clock_pass_ms(FRESH_MS + 10);
+	conn = rig_acquire(pool);
+	CHECK_INT(rig_session(conn)->id, ==, 2);
+	CHECK_INT(rig_closed(pool, TINE_CAUSE_ROLE), ==, 1);
+	rig_release(conn);
+	rig_close(pool);
+}
+
 static void read_only(struct fake_session *session, const char *sql, struct fake_reply *reply)
 {
 	(void)session;
@@ -527,6 +563,8 @@ CHECK_TABLE(T(what_comes_from_a_sweep_is_asked_like_what_was_idle),
 	    T(the_idle_time_after_which_connections_are_dropped_is_learned),
 	    T(a_loss_after_an_answer_teaches_nothing_about_idle_times),
 	    T(after_the_machine_slept_everything_is_suspect),
+	    T(a_demoted_primary_is_closed_when_it_comes_back),
+	    T(under_load_the_role_is_compared_before_the_next_use_after_a_pause),
 	    T(a_demoted_primary_is_evicted_before_it_is_handed_out),
 	    T(a_write_refused_as_read_only_evicts_the_connection),
 	    T(a_server_that_is_read_only_loses_all_its_connections),
