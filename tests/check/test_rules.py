@@ -20,6 +20,7 @@ LAYERS = {
     'pool': {'base', 'fork'},
     'preload': {'base', 'fork'},
     'cli': {'base'},
+    'doctor': {'base'},
 }
 
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The configurations that --for prints. Each has been run: tests/doctor does it.
+ *
+ * Owns nothing: constant data. Locks, fork: nothing to do.
+ */
+#include "doctor/advice.h"
+
+#include <string.h>
+
+#include <jansson.h>
+
+static const struct {
+	const char *name;
+	const char *command;
+	const char *file;
+	const char *settings;
+} advices[] = {
+	[TINE_FRAMEWORK_GUNICORN] = {
+		.name = "gunicorn",
+		.command = "tine run -- gunicorn --preload --config gunicorn.conf.py app:app",
+		.file = "gunicorn.conf.py",
+		.settings =
+			"# Without tine: every worker forgets what it inherited, and closes nothing, since\n"
+			"# closing would end the master's sessions (close=False: SQLAlchemy 1.4.33).\n"
+			"def post_fork(server, worker):\n"
+			"    from app import engine\n"
+			"    engine.dispose(close=False)\n",
+	},
+	[TINE_FRAMEWORK_CELERY] = {
+		.name = "celery",
+		.command = "tine run -- celery -A tasks worker --pool prefork",
+		.file = "tasks.py",
+		.settings =
+			"# Without tine: every pool process forgets what it inherited, and closes nothing,\n"
+			"# since closing would end the main process's sessions (close=False: SQLAlchemy\n"
+			"# 1.4.33).\n"
+			"from celery.signals import worker_process_init\n"
+			"\n"
+			"@worker_process_init.connect\n"
+			"def forget_inherited_connections(**_):\n"
+			"    engine.dispose(close=False)\n",
+	},
+	[TINE_FRAMEWORK_UWSGI] = {
+		.name = "uwsgi",
+		.command = "tine run -- uwsgi --ini uwsgi.ini",
+		.file = "uwsgi.ini",
+		.settings =
+			"[uwsgi]\n"
+			"master = true\n"
+			"# Without tine: load the application in each worker, after the fork.\n"
+			"lazy-apps = true\n",
+	},
+};
+
+const char *tine_advice_name(enum tine_framework framework)
+{
+	return advices[framework].name;
+}
+
+/* "gunicorn", "gunicorn3" or "gunicorn:" (a title set by setproctitle). */
+static bool is_program(const char *word, const char *name)
+{
+	const char *slash = strrchr(word, '/');
+	const char *base = slash ? slash + 1 : word;
+	size_t length = strlen(name);
+
+	return strncmp(base, name, length) == 0 &&
+	       strspn(base + length, "0123456789.:-") == strlen(base + length);
+}
+
+enum tine_framework tine_advice_framework(const char *words, size_t size)
+{
+	/* The program, or the script or "-m module" of an interpreter. */
+	for (size_t at = 0, word = 0; at < size && word < 4; word++) {
+		for (int i = TINE_FRAMEWORK_GUNICORN; i <= TINE_FRAMEWORK_UWSGI; i++)
+			if (is_program(words + at, advices[i].name))
+				return (enum tine_framework)i;
+		at += strnlen(words + at, size - at) + 1;
+	}
+	return TINE_FRAMEWORK_NONE;
+}
+
+void tine_advice_print(enum tine_framework framework, bool json, FILE *out)
+{
+	json_t *object;
+
+	if (!json) {
+		fprintf(out, "%s\n\n# %s\n%s", advices[framework].command, advices[framework].file,
+			advices[framework].settings);
+		return;
+	}
+	object = json_pack("{s:s, s:s, s:s, s:s}", "framework", advices[framework].name, "command",
+			   advices[framework].command, "file", advices[framework].file, "settings",
+			   advices[framework].settings);
+	json_dumpf(object, out, JSON_INDENT(2));
+	fputc('\n', out);
+	json_decref(object);
+}
