@@ -58,6 +58,11 @@ const char *tine_advice_name(enum tine_framework framework)
 	return advices[framework].name;
 }
 
+const char *tine_advice_command(enum tine_framework framework)
+{
+	return advices[framework].command;
+}
+
 /* "gunicorn", "gunicorn3" or "gunicorn:" (a title set by setproctitle). */
 static bool is_program(const char *word, const char *name)
 {

@@ -18,6 +18,9 @@ enum tine_framework tine_advice_framework(const char *words, size_t size);
 /** "gunicorn", "celery", "uwsgi" */
 const char *tine_advice_name(enum tine_framework framework);
 
+/** "tine run -- gunicorn --preload ..." */
+const char *tine_advice_command(enum tine_framework framework);
+
 /** Print the command line and the configuration to use, as text to be copied or as JSON. */
 void tine_advice_print(enum tine_framework framework, bool json, FILE *out);
 

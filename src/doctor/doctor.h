@@ -27,6 +27,7 @@ struct tine_doctor_options {
 	int probe_idle_s;              /* 0: do not probe */
 	int budget;                    /* connections there may be; 0: not told */
 	enum tine_framework framework; /* of --for */
+	const char *proc;              /* in place of /proc; for tests. NULL: /proc */
 	bool json;                     /* nothing but the report may go to standard output */
 };
 

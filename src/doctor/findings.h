@@ -22,7 +22,7 @@ struct tine_finding {
 	const char *examination;
 	enum tine_grade grade;
 	char *where, *seen, *change;
-	struct tine_texts lines;
+	struct tine_texts details, lines;
 	json_t *data;
 };
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +97,15 @@ static void take_line(struct tine_image *image, char *line)
 	library->kind = (enum tine_library_kind)kind;
 	library->replaced = replaced;
 	library->bundled = is_bundled(path);
-	strcpy(library->path, path);
+	library->path = strdup(path);
+	/* Without memory it is as if it were not there. */
+	image->count -= !library->path;
+}
+
+void tine_image_done(struct tine_image *image)
+{
+	for (int i = 0; i < image->count; i++)
+		free(image->libraries[i].path);
 }
 
 /* The guard keeps a page that the kernel empties in children. Only it has one of a page's size,

@@ -8,7 +8,6 @@
 #ifndef TINE_DOCTOR_LIBRARY_H
 #define TINE_DOCTOR_LIBRARY_H
 
-#include <limits.h>
 #include <stdbool.h>
 
 #include "doctor/proc.h"
@@ -21,7 +20,7 @@ enum tine_library_kind {
 
 struct tine_library {
 	enum tine_library_kind kind;
-	char path[PATH_MAX];   /* as the process sees it; foreign bytes */
+	char *path;            /* as the process sees it; foreign bytes */
 	bool replaced;         /* the file was removed or replaced since it was loaded */
 	bool bundled;          /* not the system's own: comes with a package of a language */
 	int version;           /* libpq: as PQlibVersion(); OpenSSL: see flaw.h; 0: not known */
@@ -37,9 +36,12 @@ struct tine_image {
 	bool guard_wanted;             /* LD_PRELOAD in the environment it was started with */
 };
 
-/** Look at a process. @return 0 or -errno, also when it is another one by now */
+/** Look at a process. Freed with tine_image_done(). @return 0 or -errno, also when it is another
+ * one by now */
 int tine_image_read(const struct tine_procs *procs, const struct tine_process *process,
 		    struct tine_image *ret_image);
+
+void tine_image_done(struct tine_image *image);
 
 /** Versions of the files in an image, for a process whose files can be opened. Slow (files are
  *  read), so what was found is remembered by path for the same root. */

@@ -106,6 +106,8 @@ static void print_finding(const struct page *page, const struct tine_finding *fi
 	paint(page, "1", finding->code->code);
 	fprintf(page->out, ": %s\n", finding->where);
 	labelled(page, "seen", finding->seen);
+	for (size_t i = 0; i < finding->details.count; i++)
+		fprintf(page->out, "%*s%s\n", INDENT + 2, "", finding->details.items[i]);
 	labelled(page, "why", finding->code->why);
 	labelled(page, "change", finding->change);
 	for (size_t i = 0; i < finding->lines.count; i++)

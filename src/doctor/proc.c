@@ -146,8 +146,6 @@ static int by_inode(const void *left, const void *right)
 	return a->fd - b->fd;
 }
 
-/* The holds name their process by index, so processes are not sorted: /proc lists them by pid, and
- * where a directory does not, an index of pids would be wrong. */
 static int by_pid(const void *left, const void *right)
 {
 	const struct tine_process *a = left, *b = right;
@@ -197,10 +195,24 @@ static void count_unreadable(struct tine_procs *procs)
 		procs->unreadable += !procs->items[i].readable && procs->items[i].parent != 2;
 }
 
+static uint64_t ticks_now(long ticks_per_second)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * (uint64_t)ticks_per_second +
+	       (uint64_t)now.tv_nsec * (uint64_t)ticks_per_second / 1000000000;
+}
+
+double tine_procs_elapsed_s(const struct tine_procs *procs)
+{
+	return (double)(ticks_now(procs->ticks_per_second) - procs->now_ticks) /
+	       (double)procs->ticks_per_second;
+}
+
 int tine_procs_read(struct tine_procs *procs, const char *root)
 {
 	cleanup_(tine_closep) int proc = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct timespec now;
 	struct name *names;
 	size_t count;
 
@@ -209,9 +221,7 @@ int tine_procs_read(struct tine_procs *procs, const char *root)
 		return -errno;
 	snprintf(procs->root, sizeof(procs->root), "%s", root);
 	procs->ticks_per_second = sysconf(_SC_CLK_TCK);
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	procs->now_ticks = (uint64_t)now.tv_sec * (uint64_t)procs->ticks_per_second +
-			   (uint64_t)now.tv_nsec * (uint64_t)procs->ticks_per_second / 1000000000;
+	procs->now_ticks = ticks_now(procs->ticks_per_second);
 	names = list(root, &count);
 	if (!names)
 		return -errno;

@@ -69,6 +69,9 @@ const struct tine_hold *tine_procs_holds(const struct tine_procs *procs, uint64_
 /** How long ago it started. */
 double tine_process_age_s(const struct tine_procs *procs, const struct tine_process *process);
 
+/** How long ago the processes were read. */
+double tine_procs_elapsed_s(const struct tine_procs *procs);
+
 /** Is it still the process that was read? */
 bool tine_process_is_same(const struct tine_procs *procs, const struct tine_process *process);
 

@@ -91,6 +91,7 @@ void tine_report_free(struct tine_report *report)
 	for (struct tine_finding *finding = report->first; finding; finding = next) {
 		next = finding->next;
 		json_decref(finding->data);
+		texts_free(&finding->details);
 		texts_free(&finding->lines);
 		free(finding->where);
 		free(finding->seen);
@@ -147,6 +148,15 @@ void tine_finding_add_line(struct tine_finding *finding, const char *format, ...
 	va_end(args);
 }
 
+void tine_finding_add_detail(struct tine_finding *finding, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	append(&finding->details, formatted(format, args));
+	va_end(args);
+}
+
 json_t *tine_finding_data(struct tine_finding *finding)
 {
 	return finding->data;
@@ -195,11 +205,12 @@ static json_t *strings(const struct tine_texts *texts)
 
 static json_t *finding_json(const struct tine_finding *finding)
 {
-	return need(json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:O}", "examination",
+	return need(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:O}", "examination",
 			      finding->examination, "code", finding->code->code, "grade",
 			      tine_grade_name(finding->grade), "where", finding->where, "seen",
-			      finding->seen, "why", finding->code->why, "change", finding->change,
-			      "lines", strings(&finding->lines), "data", finding->data));
+			      finding->seen, "details", strings(&finding->details), "why",
+			      finding->code->why, "change", finding->change, "lines",
+			      strings(&finding->lines), "data", finding->data));
 }
 
 void tine_report_print_json(const struct tine_report *report, FILE *out)
@@ -216,7 +227,7 @@ void tine_report_print_json(const struct tine_report *report, FILE *out)
 			      tine_grade_name(tine_report_grade(report)), "summary",
 			      strings(&report->summary), "findings", findings));
 	json_object_update(root, report->facts);
-	json_dumpf(root, out, JSON_INDENT(2));
+	json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
 	fputc('\n', out);
 	json_decref(root);
 }

@@ -47,6 +47,11 @@ void tine_finding_set_grade(struct tine_finding *finding, enum tine_grade grade)
 void tine_finding_add_line(struct tine_finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** Add a line that belongs to what was seen (one of many connections); shown below it and never
+ *  wrapped. JSON: "details". */
+void tine_finding_add_detail(struct tine_finding *finding, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /** A JSON object for what the finding is made of (pids, addresses, numbers); JSON: "data".
  *  @return borrowed; its strings must be made with tine_report_string() when they are foreign */
 json_t *tine_finding_data(struct tine_finding *finding);
@@ -72,7 +77,7 @@ enum tine_grade tine_report_grade(const struct tine_report *report);
 void tine_report_print(const struct tine_report *report, FILE *out);
 
 /** Print as one JSON object: version, grade, summary, findings (examination, code, grade, where,
- *  seen, why, change, lines, data), and facts by examination. */
+ *  seen, details, why, change, lines, data), and facts by examination. */
 void tine_report_print_json(const struct tine_report *report, FILE *out);
 
 #endif

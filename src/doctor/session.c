@@ -306,14 +306,23 @@ static char *cell(const struct tine_session *session, const PGresult *result, in
 	return text;
 }
 
+static bool keep_names(const PGresult *result, struct tine_rows *rows)
+{
+	rows->columns = PQnfields(result);
+	rows->names = calloc((size_t)rows->columns, sizeof(char *));
+	for (int i = 0; rows->names && i < rows->columns; i++)
+		rows->names[i] = strdup(PQfname(result, i));
+	return rows->names != NULL;
+}
+
 static bool keep_row(const struct tine_session *session, const PGresult *result,
 		     struct tine_rows *rows)
 {
 	int columns = PQnfields(result);
 	char **cells;
 
-	if (rows->count == 0)
-		rows->columns = columns;
+	if (!rows->names && !keep_names(result, rows))
+		return false;
 	if (columns != rows->columns)
 		return false;
 	cells = realloc(rows->cells, (size_t)(rows->count + 1) * (size_t)columns * sizeof(char *));
@@ -421,14 +430,25 @@ void tine_rows_done(struct tine_rows *rows)
 	for (int i = 0; i < rows->count * rows->columns; i++)
 		free(rows->cells[i]);
 	free(rows->cells);
+	for (int i = 0; rows->names && i < rows->columns; i++)
+		free(rows->names[i]);
+	free(rows->names);
 	*rows = (struct tine_rows){ 0 };
+}
+
+int tine_rows_column(const struct tine_rows *rows, const char *name)
+{
+	for (int i = 0; rows->names && i < rows->columns; i++)
+		if (rows->names[i] && strcmp(rows->names[i], name) == 0)
+			return i;
+	return -1;
 }
 
 const char *tine_rows_text(const struct tine_rows *rows, int row, int column)
 {
 	const char *text = NULL;
 
-	if (row < rows->count && column < rows->columns)
+	if (row < rows->count && column >= 0 && column < rows->columns)
 		text = rows->cells[row * rows->columns + column];
 	return text ? text : "";
 }

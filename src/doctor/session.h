@@ -18,6 +18,7 @@ struct tine_session;
 
 struct tine_rows {
 	char **cells; /* row by row; NULL for SQL's null */
+	char **names; /* of columns; NULL without rows */
 	int count, columns;
 };
 
@@ -61,6 +62,9 @@ void tine_rows_done(struct tine_rows *rows);
 
 /** A cell, "" for null and for what is not there. */
 const char *tine_rows_text(const struct tine_rows *rows, int row, int column);
+
+/** The number of a column, -1 when there is none of that name. */
+int tine_rows_column(const struct tine_rows *rows, const char *name);
 
 /** A cell as a number; 0 for what is none. */
 long long tine_rows_number(const struct tine_rows *rows, int row, int column);

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Reads Python files in a process of its own, since Python's parser can be made to crash, to take
+all memory or a very long time. Such a file is left out and said; the next process goes on after it.
+"""
+import json
+import os
+import resource
+import select
+import signal
+import time
+
+import source
+
+FILE_SECONDS = 10
+MEMORY_BYTES = 2 << 30
+MAX_ANSWER = 64 << 20
+
+
+def package_of(path):
+    """The package that relative imports of a file start from."""
+    parts = path.split('/')[:-1]
+    return '.'.join(parts)
+
+
+def why_not(error):
+    if isinstance(error, SyntaxError):
+        return 'line %s: %s' % (error.lineno or '?', error.msg)
+    if isinstance(error, RecursionError):
+        return 'nested too deeply'
+    if isinstance(error, MemoryError):
+        return 'nested too deeply, or too large for the memory it may have'
+    return str(error) or type(error).__name__
+
+
+def examine(walk, path):
+    """One line about one file."""
+    try:
+        return {'facts': source.read(walk.read(path), package_of(path))}
+    except (SyntaxError, ValueError, RecursionError, MemoryError, LookupError) as error:
+        return {'skipped': why_not(error)}
+    except OSError as error:
+        return {'skipped': error.strerror or str(error)}
+
+
+def child(walk, paths, out):
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if soft == resource.RLIM_INFINITY or soft > MEMORY_BYTES:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with os.fdopen(out, 'wb', buffering=0) as pipe:
+        for path in paths:
+            line = json.dumps(examine(walk, path)).encode() + b'\n'
+            while line:
+                line = line[pipe.write(line):]
+
+
+class Process:
+    """One reading process."""
+
+    def __init__(self, walk, paths):
+        self.fd, out = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self.fd)
+                child(walk, paths, out)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(out)
+        self.rest = b''
+
+    def line(self):
+        """The next line, or why there is none."""
+        deadline = time.monotonic() + FILE_SECONDS
+        parts, size = [self.rest], len(self.rest)
+        while b'\n' not in parts[-1]:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                return None, 'took longer than %d s' % FILE_SECONDS
+            part = os.read(self.fd, 1 << 20)
+            size += len(part)
+            if not part or size > MAX_ANSWER:
+                return None, 'made the parser of Python fail'
+            parts.append(part)
+        line, _, self.rest = b''.join(parts).partition(b'\n')
+        return line, None
+
+    def end(self):
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def read_all(walk, paths):
+    """{path: facts}; what cannot be read goes to walk.skipped."""
+    facts = {}
+    at = 0
+    while at < len(paths):
+        process = Process(walk, paths[at:])
+        try:
+            while at < len(paths):
+                line, why = process.line()
+                answer = {'skipped': why} if line is None else json.loads(line)
+                if 'facts' in answer:
+                    facts[paths[at]] = answer['facts']
+                else:
+                    walk.skipped.append((paths[at], answer['skipped']))
+                at += 1
+                if line is None:
+                    break
+        finally:
+            process.end()
+    return facts
