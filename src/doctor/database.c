@@ -55,8 +55,8 @@ static int prepare(struct tine_database *database)
 {
 	json_t *list = json_array();
 
-	database->host_count = database->dsn.host_count < HOSTS_MAX ? database->dsn.host_count
-								    : HOSTS_MAX;
+	database->host_count =
+		database->dsn.host_count < HOSTS_MAX ? database->dsn.host_count : HOSTS_MAX;
 	database->hosts = calloc((size_t)database->host_count, sizeof(database->hosts[0]));
 	if (!database->hosts)
 		return -ENOMEM;
@@ -81,9 +81,9 @@ static void note_settings(struct tine_database *database)
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
 		if (*tine_dsn_value(&database->dsn, shown[i]))
-			json_object_set_new(
-				settings, shown[i],
-				tine_report_string(tine_dsn_value(&database->dsn, shown[i])));
+			json_object_set_new(settings, shown[i],
+					    tine_report_string(
+						    tine_dsn_value(&database->dsn, shown[i])));
 	json_object_set_new(tine_report_facts(database->report, "database"), "connection",
 			    settings);
 }
@@ -139,9 +139,7 @@ static void examine(struct tine_database *database)
 
 int tine_doctor_database(struct tine_report *report, const struct tine_doctor_options *options)
 {
-	struct tine_database database = { .report = report,
-					  .options = options,
-					  .now = time(NULL) };
+	struct tine_database database = { .report = report, .options = options, .now = time(NULL) };
 	void (*before)(int) = signal(SIGPIPE, SIG_IGN);
 	tine_error error;
 	int rc = 0;

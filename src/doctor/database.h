@@ -32,10 +32,10 @@ struct tine_examined {
 	struct tine_endpoint *endpoints;
 	int endpoint_count;
 	struct tine_endpoint *chosen; /* the first that could be reached */
-	const char *hostaddr;               /* its address; NULL for a socket */
+	const char *hostaddr;         /* its address; NULL for a socket */
 
-	struct tine_tls tls;
-	struct tine_greeting greeting;   /* of a login as the connection string wants it */
+	struct tine_tls_seen tls;
+	struct tine_greeting greeting; /* of a login as the connection string wants it */
 	bool is_greeting_encrypted;
 	struct tine_greeting clear_text; /* of one in clear text; kind 0: not tried */
 

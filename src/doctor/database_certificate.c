@@ -145,8 +145,8 @@ static void judge(X509 *certificate, STACK_OF(X509) * chain, const char *root, c
 	int code;
 
 	text[0] = '\0';
-	if (!store || !(root ? X509_STORE_load_file(store, root)
-			     : X509_STORE_set_default_paths(store)))
+	if (!store ||
+	    !(root ? X509_STORE_load_file(store, root) : X509_STORE_set_default_paths(store)))
 		snprintf(text, size, "the authorities cannot be read");
 	else if ((code = verify(store, certificate, chain, true)) != X509_V_OK)
 		snprintf(text, size, "%s", X509_verify_cert_error_string(code));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Grades of a login that failed, of how fast a host is, and of what the connection string says about
- * a network that goes away.
+ * Grades of a login that failed, of how fast a host is, and of what the connection string says
+ * about a network that goes away.
  *
  * Locks: none. Fork: nothing to do.
  */
@@ -24,13 +24,12 @@
 void tine_grade_login_failure(struct tine_database *database, struct tine_examined *host,
 			      const tine_error *error)
 {
-	const char *code = error->status == TINE_E_TOO_MANY ? "connections-exhausted"
-							    : "login-failed";
+	const char *code =
+		error->status == TINE_E_TOO_MANY ? "connections-exhausted" : "login-failed";
 	struct tine_finding *finding =
 		tine_report_add(database->report, code, host->label, "%s%s%s%s, after %.1f ms",
-				error->text, *error->sqlstate ? " (SQLSTATE " : "",
-				error->sqlstate, *error->sqlstate ? ")" : "",
-				(double)host->login_us / 1e3);
+				error->text, *error->sqlstate ? " (SQLSTATE " : "", error->sqlstate,
+				*error->sqlstate ? ")" : "", (double)host->login_us / 1e3);
 
 	if (*error->sqlstate)
 		json_object_set_new(tine_finding_data(finding), "sqlstate",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The way to one host, up to the point where a password would be sent: its addresses, TCP to each of
- * them, TLS, and how the server wants a login to be made.
+ * The way to one host, up to the point where a password would be sent: its addresses, TCP to each
+ * of them, TLS, and how the server wants a login to be made.
  *
  * Locks: none. Fork: nothing to do.
  */
@@ -45,14 +45,14 @@ static bool resolve(struct tine_database *database, struct tine_examined *host)
 {
 	int64_t began_ns = tine_clock_ns(), us;
 	tine_error error;
-	int count = tine_session_resolve(host->host, database->timeout_ms, &host->addresses,
-					 &error);
+	int count =
+		tine_session_resolve(host->host, database->timeout_ms, &host->addresses, &error);
 
 	us = (tine_clock_ns() - began_ns) / TINE_NS_PER_US;
 	json_object_set_new(host->facts, "resolve_ms", json_real((double)us / 1e3));
 	if (count < 0) {
-		tine_report_add(database->report, "name-unresolved", host->label, "%s, after %.1f ms",
-				error.text, (double)us / 1e3);
+		tine_report_add(database->report, "name-unresolved", host->label,
+				"%s, after %.1f ms", error.text, (double)us / 1e3);
 		return false;
 	}
 	if (!take_addresses(host, count))
@@ -90,8 +90,8 @@ static void grade_endpoint(struct tine_database *database, struct tine_examined 
 			   const struct tine_endpoint *endpoint)
 {
 	if (!endpoint->os_errno)
-		tine_report_add(database->report, "address-connected", host->label,
-				"%s in %.1f ms", endpoint->address, (double)endpoint->us / 1e3);
+		tine_report_add(database->report, "address-connected", host->label, "%s in %.1f ms",
+				endpoint->address, (double)endpoint->us / 1e3);
 	else
 		tine_report_add(database->report,
 				host->chosen ? "address-unreachable" : "host-unreachable",
@@ -207,8 +207,7 @@ static bool is_answering(struct tine_database *database, struct tine_examined *h
 				(unsigned char)host->tls.answer);
 		return false;
 	}
-	if (!is_postgres(host) ||
-	    (host->host->is_socket && !said->kind)) {
+	if (!is_postgres(host) || (host->host->is_socket && !said->kind)) {
 		tine_report_add(database->report, "no-answer", host->label, "%s",
 				host->host->is_socket ? said->message : host->tls.problem);
 		return false;
@@ -222,8 +221,7 @@ void tine_host_reach(struct tine_database *database, struct tine_examined *host)
 		return;
 	if (!host->host->is_socket)
 		look_at_tls(database, host);
-	if (host->host->is_socket ||
-	    (is_postgres(host) && may_greet_in_clear_text(database, host)))
+	if (host->host->is_socket || (is_postgres(host) && may_greet_in_clear_text(database, host)))
 		greet_in_clear_text(database, host);
 	tine_endpoints_close(host->endpoints, host->endpoint_count);
 	if (!is_answering(database, host)) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * When is an idle connection dropped, and how? Several are held, without keepalives of ours. Each is
- * watched: FIN and RST are seen when they come. What drops a connection without a word is found only
- * by using it, which makes it busy; so each is used once, one after the other, the last one when the
- * time is over. Between the last that answered and the first that did not is the limit.
+ * When is an idle connection dropped, and how? Several are held, without keepalives of ours. Each
+ * is watched: FIN and RST are seen when they come. What drops a connection without a word is found
+ * only by using it, which makes it busy; so each is used once, one after the other, the last one
+ * when the time is over. Between the last that answered and the first that did not is the limit.
  *
  * Owns the sessions and a duplicate of each socket, which still tells how TCP ended when libpq has
  * closed its own. Locks: none. Fork: nothing to do.
@@ -32,8 +32,8 @@ struct probe {
 	int fd; /* the duplicate */
 	enum state state;
 	int64_t began_ns, ask_ns;
-	double seconds; /* idle, when it came to its end */
-	bool is_reset;
+	double seconds;   /* idle, when it came to its end */
+	int tcp_state;    /* at the end; 0 when there is no TCP */
 	tine_error error; /* what the server said last */
 };
 
@@ -63,20 +63,20 @@ static bool open_probe(struct tine_database *database, struct tine_examined *hos
 	return true;
 }
 
-static bool was_reset(const struct probe *probe)
+static int tcp_state(const struct probe *probe)
 {
 	struct tcp_info info;
 	socklen_t length = sizeof(info);
 
-	return getsockopt(probe->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
-	       info.tcpi_state == TCP_CLOSE;
+	return getsockopt(probe->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_state
+										 : 0;
 }
 
 static void end(struct probe *probe, enum state state)
 {
 	probe->state = state;
 	probe->seconds = (double)(tine_clock_ns() - probe->began_ns) / TINE_NS_PER_S;
-	probe->is_reset = state != ANSWERED && was_reset(probe);
+	probe->tcp_state = tcp_state(probe);
 }
 
 static void ask(struct probe *probe)
@@ -136,9 +136,9 @@ static void wait_for_all(struct probes *probes)
 		struct probe *probe = &probes->items[i];
 		bool is_idle = probe->state == IDLE;
 
-		slots[i] = (struct pollfd){ .fd = is_idle ? tine_session_socket(probe->session)
-							  : -1,
-					    .events = POLLIN | POLLRDHUP };
+		slots[i] =
+			(struct pollfd){ .fd = is_idle ? tine_session_socket(probe->session) : -1,
+					 .events = POLLIN | POLLRDHUP };
 		if (is_idle && probe->ask_ns < until_ns)
 			until_ns = probe->ask_ns;
 	}
@@ -165,9 +165,9 @@ static bool is_over(const struct probes *probes)
 static void watch(struct probes *probes)
 {
 	for (int i = 0; i < probes->count; i++)
-		probes->items[i].ask_ns = probes->items[i].began_ns +
-					  (int64_t)probes->total_s * TINE_NS_PER_S * (i + 1) /
-						  probes->count;
+		probes->items[i].ask_ns =
+			probes->items[i].began_ns +
+			(int64_t)probes->total_s * TINE_NS_PER_S * (i + 1) / probes->count;
 	while (!is_over(probes)) {
 		show_progress(probes);
 		wait_for_all(probes);
@@ -204,9 +204,9 @@ static double longest_answered(const struct probes *probes)
 
 static const char *how(const struct probe *probe)
 {
-	if (probe->is_reset)
+	if (probe->tcp_state == TCP_CLOSE)
 		return "RST";
-	return probe->state == CLOSED || probe->error.status == TINE_E_LOST ? "FIN" : "silence";
+	return probe->state == CLOSED || probe->tcp_state == TCP_CLOSE_WAIT ? "FIN" : "silence";
 }
 
 static void advise(struct tine_finding *finding, double limit_s)
@@ -220,12 +220,13 @@ static void advise(struct tine_finding *finding, double limit_s)
 static void grade_closed(struct tine_database *database, const struct tine_examined *host,
 			 const struct probe *probe)
 {
-	struct tine_finding *finding = tine_report_add(
-		database->report, "idle-dropped", host->label,
-		"a connection was closed by %s after %.1f s idle%s%s%s%s%s", how(probe),
-		probe->seconds, probe->error.sqlstate[0] ? ", after the server said: " : "",
-		probe->error.text, probe->error.sqlstate[0] ? " (SQLSTATE " : "",
-		probe->error.sqlstate, probe->error.sqlstate[0] ? ")" : "");
+	struct tine_finding *finding =
+		tine_report_add(database->report, "idle-dropped", host->label,
+				"a connection was closed by %s after %.1f s idle%s%s%s%s%s",
+				how(probe), probe->seconds,
+				probe->error.sqlstate[0] ? ", after the server said: " : "",
+				probe->error.text, probe->error.sqlstate[0] ? " (SQLSTATE " : "",
+				probe->error.sqlstate, probe->error.sqlstate[0] ? ")" : "");
 
 	advise(finding, probe->seconds);
 }
@@ -236,13 +237,14 @@ static void grade_unanswered(struct tine_database *database, const struct tine_e
 	double answered_s = longest_answered(probes);
 	struct tine_finding *finding = tine_report_add(
 		database->report, "idle-dropped-silently", host->label,
-		"answered after %.1f s idle, and after %.1f s %s", answered_s, probe->seconds,
-		probe->is_reset ? "the answer to the next packet was RST"
-				: "nothing came back within 5 s");
+		"answered after %.1f s idle; after %.1f s a query was answered by %s", answered_s,
+		probe->seconds, how(probe));
 
 	advise(finding, answered_s);
 	tine_finding_add_line(finding, "keepalives_idle=%d tcp_user_timeout=30000",
-			      answered_s < 4 ? 2 : answered_s > 40 ? 20 : (int)answered_s / 2);
+			      answered_s < 4    ? 2
+			      : answered_s > 40 ? 20
+						: (int)answered_s / 2);
 }
 
 static void grade(struct tine_database *database, const struct tine_examined *host,

@@ -74,10 +74,10 @@ void tine_grade_limits(struct tine_database *database, const char *where,
 	long long limit, left;
 	const char *name = tightest(server, &limit, &left);
 	struct tine_finding *finding = tine_report_add(
-		database->report, left * 10 < limit || left <= FREE_HAZARD ? "connections-low"
-									   : "connections",
-		where, "%lld of %lld left (%s); max_connections is %lld, %lld reserved, %lld used",
-		left, limit, name, server->max_connections, server->reserved, server->used);
+		database->report,
+		left * 10 < limit || left <= FREE_HAZARD ? "connections-low" : "connections", where,
+		"%lld of %lld left (%s); max_connections is %lld, %lld reserved, %lld used", left,
+		limit, name, server->max_connections, server->reserved, server->used);
 
 	if (left <= FREE_HAZARD)
 		tine_finding_set_grade(finding, TINE_GRADE_HAZARD);
@@ -98,10 +98,10 @@ static void grade_idle_session(struct tine_database *database, const char *where
 			       long long timeout_ms)
 {
 	long long recycle_s = timeout_ms / 1000 * 8 / 10;
-	struct tine_finding *finding = tine_report_add(
-		database->report, "idle-session-timeout", where,
-		"idle_session_timeout ends a session that was idle for %.1f s",
-		(double)timeout_ms / 1e3);
+	struct tine_finding *finding =
+		tine_report_add(database->report, "idle-session-timeout", where,
+				"idle_session_timeout ends a session that was idle for %.1f s",
+				(double)timeout_ms / 1e3);
 
 	tine_finding_add_line(finding, "create_engine(..., pool_recycle=%lld, pool_pre_ping=True)",
 			      recycle_s > 0 ? recycle_s : 1);

@@ -67,7 +67,8 @@ static void measure(struct tine_database *database, struct tine_examined *host)
 	tine_error error;
 	int count;
 
-	if (tine_session_query(host->session, "select 1", TINE_SESSION_QUERY_MS, NULL, &error) < 0) {
+	if (tine_session_query(host->session, "select 1", TINE_SESSION_QUERY_MS, NULL, &error) <
+	    0) {
 		tine_database_unanswered(database, host->label, "first query", &error);
 		return;
 	}

@@ -35,8 +35,8 @@ static int place_of_socket(const char *directory, const char *port, struct place
 	place->length = sizeof(*address);
 	if (*directory == '@') {
 		address->sun_path[0] = '\0';
-		place->length = (socklen_t)offsetof(struct sockaddr_un, sun_path) +
-				(socklen_t)length;
+		place->length =
+			(socklen_t)offsetof(struct sockaddr_un, sun_path) + (socklen_t)length;
 	}
 	return 0;
 }
@@ -66,8 +66,8 @@ static bool begin(struct tine_endpoint *endpoint, const char *port, bool is_sock
 	endpoint->os_errno = -rc;
 	if (rc < 0)
 		return false;
-	endpoint->fd = socket(place.address.ss_family,
-			      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	endpoint->fd =
+		socket(place.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (endpoint->fd < 0 ||
 	    connect(endpoint->fd, (struct sockaddr *)&place.address, place.length) < 0)
 		endpoint->os_errno = errno;

@@ -39,8 +39,8 @@ static long long backend_pid(struct tine_session *session, tine_error *error)
 	struct tine_rows rows;
 	long long pid;
 
-	if (tine_session_query(session, "select pg_catalog.pg_backend_pid()",
-			       TINE_SESSION_QUERY_MS, &rows, error) < 0)
+	if (tine_session_query(session, "select pg_catalog.pg_backend_pid()", TINE_SESSION_QUERY_MS,
+			       &rows, error) < 0)
 		return -1;
 	pid = tine_rows_number(&rows, 0, 0);
 	tine_rows_done(&rows);
@@ -54,7 +54,7 @@ static bool is_pgbouncer(struct tine_database *database, const struct tine_exami
 	struct tine_endpoint endpoint = { .address = host->chosen->address };
 	struct tine_wire wire;
 	struct tine_greeting greeting;
-	struct tine_tls tls;
+	struct tine_tls_seen tls;
 
 	tine_endpoints_connect(&endpoint, 1, host->host->port, host->host->is_socket,
 			       database->timeout_ms);
@@ -131,8 +131,7 @@ static void ask_console(struct tine_database *database, const struct tine_examin
 {
 	const struct tine_parameter console_database[] = { { "dbname", "pgbouncer" }, { 0 } };
 	tine_error error;
-	struct tine_session *console =
-		tine_host_session(database, host, console_database, &error);
+	struct tine_session *console = tine_host_session(database, host, console_database, &error);
 
 	if (!console)
 		return;

@@ -51,8 +51,8 @@ static int count_role(const struct tine_database *database, enum tine_answer in_
 	int count = 0;
 
 	for (int i = 0; i < database->host_count; i++)
-		count += database->hosts[i].session &&
-			 database->hosts[i].in_recovery == in_recovery;
+		count +=
+			database->hosts[i].session && database->hosts[i].in_recovery == in_recovery;
 	return count;
 }
 

@@ -13,34 +13,34 @@
 #include "doctor/report.h"
 
 #define SETTINGS                                                                                   \
-	"select name, setting from pg_catalog.pg_settings where name in ('server_version_num', "    \
-	"'max_connections', 'superuser_reserved_connections', 'reserved_connections', "             \
-	"'statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', "      \
-	"'transaction_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', "                 \
+	"select name, setting from pg_catalog.pg_settings where name in ('server_version_num', "   \
+	"'max_connections', 'superuser_reserved_connections', 'reserved_connections', "            \
+	"'statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', "     \
+	"'transaction_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', "                \
 	"'tcp_keepalives_count', 'tcp_user_timeout', 'client_connection_check_interval')"
 
 #define LIMITS                                                                                     \
-	"select r.rolsuper, r.rolconnlimit, d.datconnlimit, r.rolname, d.datname "                  \
-	"from pg_catalog.pg_roles r, pg_catalog.pg_database d "                                     \
+	"select r.rolsuper, r.rolconnlimit, d.datconnlimit, r.rolname, d.datname "                 \
+	"from pg_catalog.pg_roles r, pg_catalog.pg_database d "                                    \
 	"where r.rolname = session_user and d.datname = pg_catalog.current_database()"
 
 /* Of other users' sessions a user without privileges sees neither state nor kind. */
 #define CLIENTS                                                                                    \
-	"pg_catalog.pg_stat_activity where usesysid is not null "                                   \
+	"pg_catalog.pg_stat_activity where usesysid is not null "                                  \
 	"and coalesce(backend_type, 'client backend') = 'client backend'"
 
 #define USE                                                                                        \
-	"select count(*), count(*) filter (where usename = session_user), "                         \
-	"count(*) filter (where datname = pg_catalog.current_database()), "                         \
-	"count(*) filter (where state like 'idle in transaction%' "                                 \
-	"and state_change < now() - interval '1 minute'), "                                         \
-	"coalesce(max(extract(epoch from now() - state_change)) "                                   \
+	"select count(*), count(*) filter (where usename = session_user), "                        \
+	"count(*) filter (where datname = pg_catalog.current_database()), "                        \
+	"count(*) filter (where state like 'idle in transaction%' "                                \
+	"and state_change < now() - interval '1 minute'), "                                        \
+	"coalesce(max(extract(epoch from now() - state_change)) "                                  \
 	"filter (where state like 'idle in transaction%'), 0)::int8 from " CLIENTS
 
 #define USERS                                                                                      \
-	"select usename, application_name, datname, count(*), "                                     \
-	"count(*) filter (where state = 'active'), count(*) filter (where state = 'idle'), "        \
-	"count(*) filter (where state like 'idle in transaction%') from " CLIENTS                   \
+	"select usename, application_name, datname, count(*), "                                    \
+	"count(*) filter (where state = 'active'), count(*) filter (where state = 'idle'), "       \
+	"count(*) filter (where state like 'idle in transaction%') from " CLIENTS                  \
 	" group by 1, 2, 3 order by 4 desc, 1, 2, 3 limit 20"
 
 static bool ask(struct tine_database *database, struct tine_examined *host, const char *what,
@@ -174,16 +174,16 @@ static void ask_users(struct tine_database *database, struct tine_examined *host
 
 static void note_limits(struct tine_database *database, const struct tine_server *server)
 {
-	json_object_set_new(
-		facts_of(database), "connections",
-		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "max",
-			  (json_int_t)server->max_connections, "reserved",
-			  (json_int_t)server->reserved, "role_limit",
-			  (json_int_t)server->role_limit, "database_limit",
-			  (json_int_t)server->database_limit, "used", (json_int_t)server->used,
-			  "used_by_role", (json_int_t)server->used_by_role, "used_by_database",
-			  (json_int_t)server->used_by_database, "free",
-			  (json_int_t)tine_server_free(server)));
+	json_object_set_new(facts_of(database), "connections",
+			    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "max",
+				      (json_int_t)server->max_connections, "reserved",
+				      (json_int_t)server->reserved, "role_limit",
+				      (json_int_t)server->role_limit, "database_limit",
+				      (json_int_t)server->database_limit, "used",
+				      (json_int_t)server->used, "used_by_role",
+				      (json_int_t)server->used_by_role, "used_by_database",
+				      (json_int_t)server->used_by_database, "free",
+				      (json_int_t)tine_server_free(server)));
 }
 
 void tine_server_examine(struct tine_database *database, struct tine_examined *host,
@@ -191,9 +191,9 @@ void tine_server_examine(struct tine_database *database, struct tine_examined *h
 {
 	struct tine_server *server = ret_server;
 
-	*server = (struct tine_server){
-		.role_limit = -1, .database_limit = -1, .keepalives_idle_s = -1
-	};
+	*server = (struct tine_server){ .role_limit = -1,
+					.database_limit = -1,
+					.keepalives_idle_s = -1 };
 	snprintf(server->version, sizeof(server->version), "%s",
 		 tine_session_parameter(host->session, "server_version"));
 	json_object_set_new(facts_of(database), "server_version",

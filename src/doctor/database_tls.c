@@ -42,7 +42,7 @@ static void find_root(const struct tine_dsn *dsn, char *root, size_t size)
 
 /* ---- the handshake -------------------------------------------------------------------------- */
 
-static void explain(struct tine_tls *tls, int rc)
+static void explain(struct tine_tls_seen *tls, int rc)
 {
 	unsigned long code = ERR_get_error();
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
@@ -75,8 +75,8 @@ static SSL *ssl_new(int fd, const char *host)
 	SSL_CTX_set_min_proto_version(context, TLS1_VERSION);
 	ssl = SSL_new(context);
 	SSL_CTX_free(context);
-	if (ssl && (!SSL_set_fd(ssl, fd) ||
-		    (!is_numeric(host) && !SSL_set_tlsext_host_name(ssl, host)))) {
+	if (ssl &&
+	    (!SSL_set_fd(ssl, fd) || (!is_numeric(host) && !SSL_set_tlsext_host_name(ssl, host)))) {
 		SSL_free(ssl);
 		ssl = NULL;
 	}
@@ -99,7 +99,7 @@ static int shake_hands(struct tine_wire *wire)
 	}
 }
 
-static void note(struct tine_tls *tls, SSL *ssl, const char *host)
+static void note(struct tine_tls_seen *tls, SSL *ssl, const char *host)
 {
 	tls->is_up = true;
 	snprintf(tls->version, sizeof(tls->version), "%s", SSL_get_version(ssl));
@@ -109,12 +109,12 @@ static void note(struct tine_tls *tls, SSL *ssl, const char *host)
 }
 
 void tine_tls_look(struct tine_wire *wire, const struct tine_dsn *dsn,
-		   const struct tine_dsn_host *host, struct tine_tls *ret_tls)
+		   const struct tine_dsn_host *host, struct tine_tls_seen *ret_tls)
 {
 	int64_t began_ns = tine_clock_ns();
 	int rc;
 
-	*ret_tls = (struct tine_tls){ 0 };
+	*ret_tls = (struct tine_tls_seen){ 0 };
 	find_root(dsn, ret_tls->root, sizeof(ret_tls->root));
 	rc = tine_wire_ask_tls(wire, &ret_tls->answer);
 	if (rc == 0 && ret_tls->answer == 'S') {
@@ -147,7 +147,7 @@ static const char *dates(const struct tine_certificate *certificate, time_t now)
 								: "";
 }
 
-static void effect_checked(const struct tine_tls *tls, bool with_name, time_t now, char *text,
+static void effect_checked(const struct tine_tls_seen *tls, bool with_name, time_t now, char *text,
 			   size_t size)
 {
 	const struct tine_certificate *certificate = &tls->certificate;
@@ -167,13 +167,13 @@ static void effect_checked(const struct tine_tls *tls, bool with_name, time_t no
 static void effect_clear(char clear_text, char *text, size_t size)
 {
 	say(text, size, clear_text == 'E' ? "refused: " : "clear text",
-	    clear_text == 'E'	? "the server lets nobody in without TLS"
+	    clear_text == 'E'   ? "the server lets nobody in without TLS"
 	    : clear_text == 'R' ? ""
 				: " (not tried)");
 }
 
-void tine_tls_effect(const struct tine_tls *tls, const char *sslmode, char clear_text, time_t now,
-		     char *ret_text, size_t size)
+void tine_tls_effect(const struct tine_tls_seen *tls, const char *sslmode, char clear_text,
+		     time_t now, char *ret_text, size_t size)
 {
 	bool is_checked = strncmp(sslmode, "verify-", 7) == 0;
 	bool is_optional = strcmp(sslmode, "prefer") == 0;
@@ -217,14 +217,13 @@ static json_t *certificate_facts(const struct tine_certificate *certificate)
 			 tine_day(certificate->ends, ends), "chain_length",
 			 certificate->chain_length, "matches_host", certificate->has_name,
 			 "distrusted_by_sslrootcert", tine_report_string(certificate->root_verdict),
-			 "distrusted_by_system",
-			 tine_report_string(certificate->system_verdict));
+			 "distrusted_by_system", tine_report_string(certificate->system_verdict));
 }
 
-json_t *tine_tls_facts(const struct tine_tls *tls)
+json_t *tine_tls_facts(const struct tine_tls_seen *tls)
 {
-	json_t *facts = json_pack("{s:b, s:f}", "offered", tls->answer == 'S', "ms",
-				  (double)tls->us / 1e3);
+	json_t *facts =
+		json_pack("{s:b, s:f}", "offered", tls->answer == 'S', "ms", (double)tls->us / 1e3);
 
 	if (*tls->problem)
 		json_object_set_new(facts, "problem", tine_report_string(tls->problem));

@@ -28,9 +28,9 @@ struct tine_certificate {
 	char system_verdict[128]; /* by the system's authorities */
 };
 
-struct tine_tls {
-	char answer;      /* 'S', 'N'; 0 when there was none */
-	bool is_up;       /* the handshake came to its end */
+struct tine_tls_seen {
+	char answer;       /* 'S', 'N'; 0 when there was none */
+	bool is_up;        /* the handshake came to its end */
 	char problem[256]; /* why not */
 	char version[16], cipher[64];
 	int bits;
@@ -41,7 +41,7 @@ struct tine_tls {
 
 /** Ask for TLS on a connection to a host, and shake hands. */
 void tine_tls_look(struct tine_wire *wire, const struct tine_dsn *dsn,
-		   const struct tine_dsn_host *host, struct tine_tls *ret_tls);
+		   const struct tine_dsn_host *host, struct tine_tls_seen *ret_tls);
 
 /** Fill in what a certificate says of itself and who trusts it. */
 void tine_certificate_read(SSL *ssl, const char *host, const char *root,
@@ -49,11 +49,11 @@ void tine_certificate_read(SSL *ssl, const char *host, const char *root,
 
 /** What libpq would do with an sslmode: "clear text", "encrypted" ... or "refused: ...".
  *  @param clear_text  what the server says to a login in clear text: 'R', 'E', or 0, not tried */
-void tine_tls_effect(const struct tine_tls *tls, const char *sslmode, char clear_text, time_t now,
-		     char *ret_text, size_t size);
+void tine_tls_effect(const struct tine_tls_seen *tls, const char *sslmode, char clear_text,
+		     time_t now, char *ret_text, size_t size);
 
 /** Everything, for --json. @return new reference */
-json_t *tine_tls_facts(const struct tine_tls *tls);
+json_t *tine_tls_facts(const struct tine_tls_seen *tls);
 
 /** A day, "2026-11-21". @return text */
 const char *tine_day(time_t when, char text[32]);

@@ -44,9 +44,9 @@ static void grade_dates(struct tine_database *database, const struct tine_examin
 	char day[32];
 
 	if (certificate->ends && database->now > certificate->ends)
-		finding = tine_report_add(database->report, "certificate-expired", host->label,
-					  "it was valid until %s",
-					  tine_day(certificate->ends, day));
+		finding =
+			tine_report_add(database->report, "certificate-expired", host->label,
+					"it was valid until %s", tine_day(certificate->ends, day));
 	else if (certificate->begins && database->now < certificate->begins)
 		finding = tine_report_add(database->report, "certificate-expired", host->label,
 					  "it is not valid before %s",
@@ -76,7 +76,7 @@ static void grade_name(struct tine_database *database, const struct tine_examine
 }
 
 /* libpq 16 and later know sslrootcert=system; the file is Debian's, and works with every libpq. */
-static const char *authorities(const struct tine_tls *tls)
+static const char *authorities(const struct tine_tls_seen *tls)
 {
 	if (*tls->root && !*tls->certificate.root_verdict)
 		return tls->root;
@@ -85,7 +85,7 @@ static const char *authorities(const struct tine_tls *tls)
 
 static void grade_issuer(struct tine_database *database, const struct tine_examined *host)
 {
-	const struct tine_tls *tls = &host->tls;
+	const struct tine_tls_seen *tls = &host->tls;
 	struct tine_finding *finding;
 
 	if (authorities(tls) && (!is_checked(database) || *tls->root))
@@ -113,9 +113,9 @@ static void grade_missing(struct tine_database *database, struct tine_examined *
 	struct tine_finding *finding;
 
 	if (host->tls.answer != 'S') {
-		finding = tine_report_add(database->report, "tls-refused", host->label,
-					  "the server has no TLS; sslmode is %s",
-					  database->sslmode);
+		finding =
+			tine_report_add(database->report, "tls-refused", host->label,
+					"the server has no TLS; sslmode is %s", database->sslmode);
 		if (is_weak(database))
 			soften_local(host, finding);
 		else
@@ -127,7 +127,7 @@ static void grade_missing(struct tine_database *database, struct tine_examined *
 
 static void grade_established(struct tine_database *database, struct tine_examined *host)
 {
-	const struct tine_tls *tls = &host->tls;
+	const struct tine_tls_seen *tls = &host->tls;
 	bool is_old = strcmp(tls->version, "TLSv1") == 0 || strcmp(tls->version, "TLSv1.1") == 0;
 	char day[32];
 
@@ -180,9 +180,9 @@ static void grade_sslmode(struct tine_database *database, struct tine_examined *
 	struct tine_finding *finding;
 
 	if (is_weak(database) && host->tls.answer == 'S') {
-		finding = tine_report_add(database->report, "sslmode-weak", host->label,
-					  "sslmode is %s, and the server has TLS",
-					  database->sslmode);
+		finding =
+			tine_report_add(database->report, "sslmode-weak", host->label,
+					"sslmode is %s, and the server has TLS", database->sslmode);
 		soften_local(host, finding);
 		advise_sslmode(host, finding);
 	} else if (strcmp(database->sslmode, "require") == 0 && !*host->tls.root) {
@@ -253,13 +253,13 @@ void tine_grade_authentication(struct tine_database *database, struct tine_exami
 		return;
 	json_object_set_new(host->facts, "authentication",
 			    tine_report_string(method_name(greeting)));
-	finding = tine_report_add(
-		database->report, method_code(host), host->label, "%s, %s",
-		host->host->is_socket && greeting->method == 0 ? "trust or peer"
-							       : method_name(greeting),
-		host->is_greeting_encrypted ? "through TLS"
-		: host->host->is_socket	    ? "through a socket"
-					    : "in clear text");
+	finding = tine_report_add(database->report, method_code(host), host->label, "%s, %s",
+				  host->host->is_socket && greeting->method == 0
+					  ? "trust or peer"
+					  : method_name(greeting),
+				  host->is_greeting_encrypted ? "through TLS"
+				  : host->host->is_socket     ? "through a socket"
+							      : "in clear text");
 	if (greeting->method == 0 && !host->host->is_socket && host->is_local)
 		tine_finding_set_grade(finding, TINE_GRADE_WARNING);
 	if (greeting->method == 3 && !host->is_greeting_encrypted && !host->is_local)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Reading and writing with a limit of time, in clear text and through TLS, and the few messages that
- * begin a session.
+ * Reading and writing with a limit of time, in clear text and through TLS, and the few messages
+ * that begin a session.
  *
  * Locks: none. Fork: see the header.
  */
@@ -133,8 +133,7 @@ int tine_wire_ask_tls(struct tine_wire *wire, char *ret_answer)
 	if (rc == 0)
 		rc = tine_wire_read(wire, ret_answer, 1);
 	/* Whatever follows the answer was written by somebody who is not encrypted. */
-	if (rc == 0 && *ret_answer == 'S' &&
-	    recv(wire->fd, &more, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+	if (rc == 0 && *ret_answer == 'S' && recv(wire->fd, &more, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
 		return -EPROTO;
 	return rc;
 }
@@ -257,8 +256,8 @@ void tine_wire_close(struct tine_wire *wire)
 
 	if (wire->fd < 0)
 		return;
-	/* As far as there is room; nobody waits for it. Who was asked for a password just leaves, as
-	 * clients do that have to ask for it: then the server writes nothing into its log. */
+	/* As far as there is room; nobody waits for it. Who was asked for a password just leaves,
+	 * as clients do that have to ask for it: then the server writes nothing into its log. */
 	if (wire->is_in)
 		tine_wire_write(wire, terminate, sizeof(terminate));
 	if (wire->ssl) {

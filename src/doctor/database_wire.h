@@ -53,7 +53,8 @@ void tine_endpoints_close(struct tine_endpoint *endpoints, int count);
 int tine_wire_read(struct tine_wire *wire, void *bytes, size_t length);
 int tine_wire_write(struct tine_wire *wire, const void *bytes, size_t length);
 
-/** What an SSL call that failed waits for: waits. @return 0 to call again, -errno when it is over */
+/** What an SSL call that failed waits for: waits. @return 0 to call again, -errno when it is over
+ */
 int tine_wire_wait_ssl(struct tine_wire *wire, int result);
 
 /** Ask for TLS. @param ret_answer 'S' yes, 'N' no; all else is no PostgreSQL, or a very old one

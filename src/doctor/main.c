@@ -42,6 +42,8 @@ static examine_fn *chosen(const struct tine_doctor_options *options)
 {
 	if (options->pid || options->all)
 		return tine_doctor_live;
+	if (options->conninfo && !options->lint)
+		return tine_doctor_database;
 	return NULL;
 }
 
