@@ -21,25 +21,24 @@ static const struct {
 		.command = "tine run -- gunicorn --preload --config gunicorn.conf.py app:app",
 		.file = "gunicorn.conf.py",
 		.settings =
-			"# Without tine: every worker forgets what it inherited, and closes nothing, since\n"
-			"# closing would end the master's sessions (close=False: SQLAlchemy 1.4.33).\n"
-			"def post_fork(server, worker):\n"
+			"# Without tine: the master closes its idle connections before each fork, so that\n"
+			"# a worker inherits none. engine is the application's SQLAlchemy engine.\n"
+			"def pre_fork(server, worker):\n"
 			"    from app import engine\n"
-			"    engine.dispose(close=False)\n",
+			"    engine.dispose()\n",
 	},
 	[TINE_FRAMEWORK_CELERY] = {
 		.name = "celery",
 		.command = "tine run -- celery -A tasks worker --pool prefork",
 		.file = "tasks.py",
 		.settings =
-			"# Without tine: every pool process forgets what it inherited, and closes nothing,\n"
-			"# since closing would end the main process's sessions (close=False: SQLAlchemy\n"
-			"# 1.4.33).\n"
-			"from celery.signals import worker_process_init\n"
+			"# Without tine: the main process closes its idle connections before each fork, so\n"
+			"# that a pool process inherits none. engine is the application's SQLAlchemy engine.\n"
+			"from celery.signals import worker_before_create_process\n"
 			"\n"
-			"@worker_process_init.connect\n"
-			"def forget_inherited_connections(**_):\n"
-			"    engine.dispose(close=False)\n",
+			"@worker_before_create_process.connect\n"
+			"def close_connections(**_):\n"
+			"    engine.dispose()\n",
 	},
 	[TINE_FRAMEWORK_UWSGI] = {
 		.name = "uwsgi",

@@ -124,12 +124,11 @@ static void summarize(struct tine_report *report, const struct tine_scene *scene
 	if (root)
 		snprintf(who, sizeof(who), "pid %d (%s) and its descendants", root->pid,
 			 root->name);
-	tine_report_summarize(report,
-			      "%s: %zu process%s, %zu PostgreSQL connection%s, %zu shared; %zu of "
-			      "the %zu processes with PostgreSQL guarded by tine",
-			      who, processes, processes == 1 ? "" : "es", connections,
-			      TINE_PLURAL(connections), count_connections(scene, true), guarded,
-			      patients->count);
+	tine_report_summarize(report, "processes: %s, %zu in all", who, processes);
+	tine_report_summarize(report, "connections: %zu to PostgreSQL, %zu of them shared",
+			      connections, count_connections(scene, true));
+	tine_report_summarize(report, "guarded by tine: %zu of %zu processes with PostgreSQL",
+			      guarded, patients->count);
 }
 
 static int examine(struct tine_report *report, struct tine_scene *scene,
