@@ -32,11 +32,11 @@ static const struct {
 		.command = "tine run -- celery -A tasks worker --pool prefork",
 		.file = "tasks.py",
 		.settings =
-			"# Without tine: the main process closes its idle connections before each fork, so\n"
-			"# that a pool process inherits none. engine is the application's SQLAlchemy engine.\n"
-			"from celery.signals import worker_before_create_process\n"
+			"# Without tine: the main process closes what the import opened before it forks its\n"
+			"# pool, and opens none later. engine is the application's SQLAlchemy engine.\n"
+			"from celery.signals import worker_init\n"
 			"\n"
-			"@worker_before_create_process.connect\n"
+			"@worker_init.connect\n"
 			"def close_connections(**_):\n"
 			"    engine.dispose()\n",
 	},

@@ -44,9 +44,12 @@ int tine_doctor_lint(struct tine_report *report, const struct tine_doctor_option
  *  @return status, to be returned in the same statement */
 int tine_doctor_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Stands between the words of a command line that are to be told apart afterwards. */
+#define TINE_DOCTOR_SEPARATOR "\x1f"
+
 /** Replace by '***' what may be a password in a command line, a URL or connection settings:
  *  "scheme://user:PASSWORD@", "password=...", "PGPASSWORD=...", "--password ...". In place; the
- * text never grows.
+ * text never grows, and separators stay.
  *  @return text */
 char *tine_doctor_redact(char *text);
 

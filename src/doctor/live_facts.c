@@ -4,7 +4,6 @@
  *
  * Owns nothing. Locks: none. Fork: nothing to do.
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,10 +164,23 @@ static bool is_title(const char *words, size_t size)
 	return first == size && strchr(words, ' ') != NULL;
 }
 
+/* The words with separators between them, control bytes out of the way, and no password. */
+static void prepare(char *words, size_t length)
+{
+	while (length > 0 && !words[length - 1])
+		length--;
+	for (size_t i = 0; i < length; i++)
+		if (!words[i])
+			words[i] = *TINE_DOCTOR_SEPARATOR;
+		else if ((unsigned char)words[i] < 0x20)
+			words[i] = '?';
+	tine_doctor_redact(words);
+}
+
 bool tine_live_command(const struct tine_scene *scene, const struct tine_process *process,
 		       char *text, size_t size)
 {
-	char *words;
+	char *words, *rest, *word;
 	ssize_t length =
 		tine_process_read(&scene->procs, process, "cmdline", COMMAND_BYTES_MAX, &words);
 	FILE *out;
@@ -177,19 +189,18 @@ bool tine_live_command(const struct tine_scene *scene, const struct tine_process
 		free(words);
 		return false;
 	}
+	prepare(words, (size_t)length);
+	text[0] = '\0';
 	out = fmemopen(text, size, "w");
-	for (size_t i = 0; out && i < (size_t)length; i += strlen(words + i) + 1) {
-		if (i)
+	for (rest = words; out && (word = strsep(&rest, TINE_DOCTOR_SEPARATOR)) != NULL;) {
+		if (word != words)
 			fputc(' ', out);
-		quote(out, words + i);
+		quote(out, word);
 	}
 	if (out)
 		fclose(out);
 	free(words);
 	text[size - 1] = '\0';
 	/* A line that was cut is none to be copied. */
-	if (!out || strlen(text) == size - 1)
-		return false;
-	tine_doctor_redact(text);
-	return true;
+	return out && strlen(text) < size - 1;
 }

@@ -13,6 +13,9 @@
 
 #define MASK "***"
 
+/* Between the words of a command line, besides blanks. */
+#define BETWEEN TINE_DOCTOR_SEPARATOR
+
 /* Puts the mask, or as much of it as fits, in the place of length bytes. Returns where the text
  * goes on. */
 static char *mask(char *start, size_t length)
@@ -32,7 +35,7 @@ static void redact_urls(char *text)
 		char *end, *colon;
 
 		at += strlen("://");
-		authority = strcspn(at, "/?# \t\"'");
+		authority = strcspn(at, "/?# \t\"'" BETWEEN);
 		end = memrchr(at, '@', authority);
 		if (!end)
 			continue;
@@ -45,19 +48,16 @@ static void redact_urls(char *text)
 /* The value after "password=", "password ", "password: '": quoted up to the quote, else a word. */
 static char *redact_value(char *value)
 {
-	size_t blanks = strspn(value, " \t\"':=");
+	size_t blanks = strspn(value, " \t\"':=" BETWEEN);
 	char quote = '\0';
 
 	for (size_t i = 0; i < blanks; i++)
 		if (value[i] == '"' || value[i] == '\'')
 			quote = value[i];
 	value += blanks;
-	if (quote) {
-		char *end = strchr(value, quote);
-
-		return mask(value, end ? (size_t)(end - value) : strlen(value));
-	}
-	return mask(value, strcspn(value, " \t&;,"));
+	if (quote)
+		return mask(value, strcspn(value, (char[]){ quote, *BETWEEN, '\0' }));
+	return mask(value, strcspn(value, " \t&;," BETWEEN));
 }
 
 char *tine_doctor_redact(char *text)
@@ -71,7 +71,7 @@ char *tine_doctor_redact(char *text)
 			at += strlen(names[i]);
 			/* The rest of the name, as in PGPASSWORD_FILE or secret_key. */
 			at += strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-");
-			if (*at && strchr("=: \t\"'", *at))
+			if (*at && strchr("=: \t\"'" BETWEEN, *at))
 				at = redact_value(at);
 		}
 	return text;
