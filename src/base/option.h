@@ -47,6 +47,8 @@ struct tine_settings {
 	int pid;
 	bool all;
 	const char *lint;
+	const char *python;
+	int idle_limit_s;
 	int probe_idle_s;
 	int budget;
 	int framework;

@@ -110,6 +110,32 @@ const struct tine_option tine_options[] = {
 			"Nothing of it is executed.",
 	},
 	{
+		.name = "python",
+		.letter = 'y',
+		.env = "TINE_PYTHON",
+		.type = TINE_OPTION_TEXT,
+		.metavar = "FILE",
+		.minimum = 1,
+		.offset = offsetof(struct tine_settings, python),
+		.commands = TINE_COMMAND_DOCTOR,
+		.help = "With --lint: the Python (3.9 or newer) that reads the sources; what is "
+			"newer in them than it is cannot be read. Left out: /usr/bin/python3, "
+			"/usr/local/bin/python3, or the first in PATH.",
+	},
+	{
+		.name = "idle-limit",
+		.letter = 'I',
+		.env = "TINE_IDLE_LIMIT",
+		.type = TINE_OPTION_SECONDS,
+		.metavar = "TIME",
+		.minimum = 1,
+		.maximum = 7 * 24 * 60 * 60,
+		.offset = offsetof(struct tine_settings, idle_limit_s),
+		.commands = TINE_COMMAND_DOCTOR,
+		.help = "With --lint: the time after which the provider cuts idle connections, "
+			"as --probe-idle finds it. In seconds, or with a unit.",
+	},
+	{
 		.name = "probe-idle",
 		.letter = 'i',
 		.type = TINE_OPTION_SECONDS,

@@ -22,6 +22,8 @@ struct tine_doctor_options {
 	const char *conninfo; /* keywords or URL; NULL: none. Holds a password, perhaps. */
 	const char *ports;    /* a list that tine_ports_add_list() accepts, or NULL */
 	const char *lint;     /* a directory or file, or NULL */
+	const char *python;   /* which Python --lint uses; NULL: the first there is */
+	int idle_limit_s;     /* after which idle connections are cut; 0: not told */
 	int pid;              /* root of the process tree, or 0 */
 	bool all;
 	int probe_idle_s;              /* 0: do not probe */

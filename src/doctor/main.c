@@ -42,7 +42,9 @@ static examine_fn *chosen(const struct tine_doctor_options *options)
 {
 	if (options->pid || options->all)
 		return tine_doctor_live;
-	if (options->conninfo && !options->lint)
+	if (options->lint)
+		return tine_doctor_lint;
+	if (options->conninfo)
 		return tine_doctor_database;
 	return NULL;
 }
@@ -108,6 +110,8 @@ static int read_options(int argc, char **argv, struct tine_doctor_options *ret_o
 	*ret_options = (struct tine_doctor_options){
 		.ports = settings.ports,
 		.lint = settings.lint,
+		.python = settings.python,
+		.idle_limit_s = settings.idle_limit_s,
 		.pid = settings.pid,
 		.all = settings.all,
 		.probe_idle_s = settings.probe_idle_s,

@@ -130,8 +130,6 @@ def method(names, call, depth):
         return build(names, call.func.value, depth)
     if attr == 'total_seconds':
         return build(names, call.func.value, depth)
-    if attr == 'get' and call.args:
-        return {}
     # environs and django-environ: env.int('NAME', default=5)
     base = call.func.value
     if isinstance(base, ast.Name) and base.id in ('env', 'environ', 'ENV') \
@@ -182,7 +180,7 @@ def build_call(names, call, depth):
         return {'dj': node}
     if isinstance(call.func, ast.Attribute):
         return method(names, call, depth)
-    return UNKNOWN
+    return {'n': name + '.return'} if name else UNKNOWN
 
 
 def build_dict(names, node, depth):

@@ -12,6 +12,7 @@ import time
 import source
 
 FILE_SECONDS = 10
+ALL_SECONDS = 90
 MEMORY_BYTES = 2 << 30
 MAX_ANSWER = 64 << 20
 
@@ -44,9 +45,10 @@ def examine(walk, path):
 
 def child(walk, paths, out):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    soft = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if soft == resource.RLIM_INFINITY or soft > MEMORY_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    for limit, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, ALL_SECONDS)):
+        hard = resource.getrlimit(limit)[1]
+        if hard == resource.RLIM_INFINITY or hard > most:
+            resource.setrlimit(limit, (most, most))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with os.fdopen(out, 'wb', buffering=0) as pipe:
         for path in paths:
@@ -101,10 +103,14 @@ def read_all(walk, paths):
     """{path: facts}; what cannot be read goes to walk.skipped."""
     facts = {}
     at = 0
+    deadline = time.monotonic() + ALL_SECONDS
     while at < len(paths):
+        if time.monotonic() > deadline:
+            walk.truncated = 'more than can be read in %d s' % ALL_SECONDS
+            break
         process = Process(walk, paths[at:])
         try:
-            while at < len(paths):
+            while at < len(paths) and time.monotonic() <= deadline:
                 line, why = process.line()
                 answer = {'skipped': why} if line is None else json.loads(line)
                 if 'facts' in answer:

@@ -92,7 +92,8 @@ class Reader:
         self.facts = {
             'imports': self.names.imports, 'stars': self.names.stars, 'loads': {}, 'functions': {},
             'classes': {}, 'consts': {}, 'binds': {}, 'ops': [], 'pools': [], 'threads': [],
-            'hooks': [], 'forks': [], 'main': False,
+            'hooks': [], 'forks': [], 'lines': {},
+            'main': False,
         }
         self.function('', 1)
 
@@ -120,6 +121,7 @@ class Reader:
         if scope is None:
             scope = self.func if self.func != '__main__' else ''
         key = '%s\0%s' % (scope, key) if scope else key
+        self.facts['lines'].setdefault(key, getattr(node, 'lineno', 1))
         consts[key] = {'if': [consts[key], new]} if consts.get(key, new) != new else new
 
     # ---- walking ----
@@ -209,7 +211,7 @@ class Reader:
         while isinstance(value, ast.Await):
             value = value.value
         name = self.names.dotted(target)
-        if not isinstance(value, (ast.Call, ast.Attribute)) or not name or '[]' in name:
+        if not isinstance(value, (ast.Call, ast.Attribute, ast.Name)) or not name or '[]' in name:
             return
         made = self.names.dotted(value)
         if made and len(made) < 300 and len(self.facts['binds']) < MAX_RECORDS:
@@ -252,6 +254,12 @@ class Reader:
         elif self.classes and isinstance(node.target, ast.Name):
             # A field of pydantic's settings is read from the environment.
             self.constant(self.path(node.target.id), {'e': node.target.id.upper()}, scope='')
+
+    def visit_Return(self, node):
+        if node.value is not None:
+            self.bind(ast.Name(id='return'), node.value)
+            self.constant('return', node.value)
+            self.visit(node.value)
 
     def visit_AugAssign(self, node):
         if isinstance(node.target, ast.Name):

@@ -14,6 +14,13 @@ TRUE = {'1', 'true', 'yes', 'on', 't', 'y'}
 FALSE = {'0', 'false', 'no', 'off', 'f', 'n', ''}
 
 
+class Symbol:
+    """A class of another package, by its name."""
+
+    def __init__(self, name):
+        self.name = name
+
+
 class Settings(dict):
     """A dict of settings; open when a part of it could not be read, so more may be in it."""
 
@@ -55,7 +62,10 @@ class Values:
 
     def _n(self, scope, node, depth):
         found = self.lookup(scope, node['n'])
-        return self.value(found[0], found[1], depth) if found else UNKNOWN
+        if found:
+            return self.value(found[0], found[1], depth)
+        last = node['n'].rsplit('.', 1)[-1]
+        return Symbol(last) if last.endswith('Pool') else UNKNOWN
 
     def _e(self, scope, node, depth):
         value = self.environment(scope, node['e'])

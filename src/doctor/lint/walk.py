@@ -17,7 +17,7 @@ MAX_TOTAL_BYTES = 64 << 20
 FOREIGN = {'.git', '.hg', '.svn', '.tox', '.nox', '.eggs', 'node_modules', '__pycache__',
            'site-packages', 'dist-packages', '.mypy_cache', '.pytest_cache', '.ruff_cache',
            '.idea', '.vscode'}
-SAMPLE = re.compile(r'example|sample|template|dist$|\.tpl$|schema', re.I)
+SAMPLE = re.compile(r'example|sample|template|dist$|\.tpl$', re.I)
 COMPOSE = re.compile(r'(docker-)?compose[\w.-]*\.ya?ml\Z', re.I)
 DOCKERFILE = re.compile(r'(Dockerfile|Containerfile)([.-][\w.-]+)?\Z|[\w.-]+\.[Dd]ockerfile\Z')
 ENVIRONMENT = re.compile(r'\.env([.-][\w.-]+)?\Z|[\w-]+\.env\Z|\.flaskenv\Z')
