@@ -6,7 +6,6 @@
  * Owns the report. Locks, fork: nothing to do.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,21 +15,6 @@
 #include "doctor/advice.h"
 #include "doctor/doctor.h"
 #include "doctor/report.h"
-
-int tine_doctor_fail(int status, const char *format, ...)
-{
-	char line[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	fprintf(stderr, "tine: doctor: %s\n", line);
-	return status;
-}
 
 /* ---- which examination ---------------------------------------------------------------------- */
 
