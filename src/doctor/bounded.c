@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The thread of tine_bounded_call(). It cannot be ended from outside without leaving locks of libc
- * taken, so it is left behind, and ends with the process.
+ * taken, so it is left behind, and ends with the process; which then ends without taking down what
+ * the thread may be using (OpenSSL's tables, for one).
  *
  * Owns a struct call, which whoever comes last frees. Locks: the call's. Fork: not to be forked in.
  */
@@ -9,8 +10,10 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -95,6 +98,22 @@ static bool await(struct call *call, int timeout_ms)
 	return has_ended;
 }
 
+static void end_at_once(int status, void *unused)
+{
+	(void)unused;
+	fflush(NULL);
+	_exit(status);
+}
+
+/* Called from one thread only. What is registered last is done first. */
+static void leave_behind(void)
+{
+	static bool is_registered;
+
+	if (!is_registered)
+		is_registered = on_exit(end_at_once, NULL) == 0;
+}
+
 bool tine_bounded_call(void (*fn)(void *arg), void *arg, int timeout_ms, bool *ret_started)
 {
 	struct call *call = call_new(fn, arg);
@@ -109,5 +128,7 @@ bool tine_bounded_call(void (*fn)(void *arg), void *arg, int timeout_ms, bool *r
 	has_ended = await(call, timeout_ms);
 	if (has_ended)
 		call_free(call);
+	else
+		leave_behind();
 	return has_ended;
 }

@@ -94,10 +94,10 @@ static void summarize(struct tine_database *database)
 
 	for (int i = 0; i < database->host_count; i++)
 		reached += database->hosts[i].session != NULL;
-	tine_report_summarize(database->report, "database %s as user %s, sslmode %s",
+	tine_report_summarize(database->report,
+			      "database %.63s as user %.63s, sslmode %s: %d of %d host%s let us in",
 			      tine_dsn_value(&database->dsn, "dbname"),
-			      tine_dsn_value(&database->dsn, "user"), database->sslmode);
-	tine_report_summarize(database->report, "%d of %d host%s let us in", reached,
+			      tine_dsn_value(&database->dsn, "user"), database->sslmode, reached,
 			      database->dsn.host_count, database->dsn.host_count == 1 ? "" : "s");
 }
 
@@ -131,10 +131,10 @@ static void examine(struct tine_database *database)
 		tine_host_reach(database, &database->hosts[i]);
 		tine_host_login(database, &database->hosts[i]);
 	}
+	summarize(database);
 	chosen = tine_grade_roles(database);
 	if (chosen)
 		examine_chosen(database, chosen);
-	summarize(database);
 }
 
 int tine_doctor_database(struct tine_report *report, const struct tine_doctor_options *options)

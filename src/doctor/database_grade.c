@@ -45,7 +45,7 @@ static void grade_login_time(struct tine_database *database, const struct tine_e
 	bool is_slow = host->login_us > LOGIN_SLOW_US;
 
 	tine_report_add(database->report, is_slow ? "login-slow" : "login", host->label,
-			"in %.1f ms, first query in %.1f ms", (double)host->login_us / 1e3,
+			"login: in %.1f ms, first query in %.1f ms", (double)host->login_us / 1e3,
 			(double)host->first_query_us / 1e3);
 }
 
@@ -60,8 +60,8 @@ void tine_grade_speed(struct tine_database *database, struct tine_examined *host
 			is_uneven ? "round-trip-uneven"
 			: is_slow ? "round-trip-slow"
 				  : "round-trip",
-			host->label, "p50 %.2f ms, p99 %.2f ms, of %d", (double)host->p50_us / 1e3,
-			(double)host->p99_us / 1e3, host->samples);
+			host->label, "round trip: p50 %.2f ms, p99 %.2f ms, of %d",
+			(double)host->p50_us / 1e3, (double)host->p99_us / 1e3, host->samples);
 }
 
 /* ---- what the client says ------------------------------------------------------------------- */
@@ -116,13 +116,13 @@ void tine_grade_client_settings(struct tine_database *database, const struct tin
 {
 	struct tine_finding *finding;
 
+	if (host->host->is_socket)
+		return;
 	if (number(database, "connect_timeout") <= 0) {
 		finding = tine_report_add(database->report, "connect-timeout-missing", host->label,
 					  "connect_timeout is not set");
 		tine_finding_add_line(finding, "connect_timeout=10");
 	}
-	if (host->host->is_socket)
-		return;
 	grade_keepalives(database, host);
 	if (number(database, "tcp_user_timeout") <= 0) {
 		finding = tine_report_add(database->report, "send-timeout-missing", host->label,

@@ -62,7 +62,7 @@ static bool resolve(struct tine_database *database, struct tine_examined *host)
 				"looking up the name took %.0f ms", (double)us / 1e3);
 	else if (!host->host->is_socket)
 		tine_report_add(database->report, "name-resolved", host->label,
-				"%d address%s in %.1f ms", count, count == 1 ? "" : "es",
+				"name: %d address%s in %.1f ms", count, count == 1 ? "" : "es",
 				(double)us / 1e3);
 	return true;
 }
@@ -90,8 +90,9 @@ static void grade_endpoint(struct tine_database *database, struct tine_examined 
 			   const struct tine_endpoint *endpoint)
 {
 	if (!endpoint->os_errno)
-		tine_report_add(database->report, "address-connected", host->label, "%s in %.1f ms",
-				endpoint->address, (double)endpoint->us / 1e3);
+		tine_report_add(database->report, "address-connected", host->label,
+				"TCP: %s in %.1f ms", endpoint->address,
+				(double)endpoint->us / 1e3);
 	else
 		tine_report_add(database->report,
 				host->chosen ? "address-unreachable" : "host-unreachable",

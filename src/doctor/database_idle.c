@@ -84,7 +84,7 @@ static void ask(struct probe *probe)
 	tine_error error;
 	double seconds = (double)(tine_clock_ns() - probe->began_ns) / TINE_NS_PER_S;
 
-	if (tine_session_query(probe->session, "", TINE_SESSION_QUERY_MS, NULL, &error) == 0)
+	if (tine_session_query(probe->session, "", TINE_SESSION_USUAL_MS, NULL, &error) == 0)
 		end(probe, ANSWERED);
 	else
 		end(probe, UNANSWERED);
@@ -266,7 +266,7 @@ static void grade(struct tine_database *database, const struct tine_examined *ho
 		grade_closed(database, host, closed);
 	else
 		tine_report_add(database->report, "idle-survived", host->label,
-				"a connection that was idle for %.1f s answers",
+				"idle: a connection answers after %.1f s",
 				longest_answered(probes));
 }
 

@@ -76,8 +76,8 @@ void tine_grade_limits(struct tine_database *database, const char *where,
 	struct tine_finding *finding = tine_report_add(
 		database->report,
 		left * 10 < limit || left <= FREE_HAZARD ? "connections-low" : "connections", where,
-		"%lld of %lld left (%s); max_connections is %lld, %lld reserved, %lld used", left,
-		limit, name, server->max_connections, server->reserved, server->used);
+		"connections: %lld of %lld left (%s); max_connections is %lld, %lld reserved, %lld used",
+		left, limit, name, server->max_connections, server->reserved, server->used);
 
 	if (left <= FREE_HAZARD)
 		tine_finding_set_grade(finding, TINE_GRADE_HAZARD);
@@ -132,7 +132,7 @@ void tine_grade_timeouts(struct tine_database *database, const char *where,
 	if (server->major && !server->idle_session_ms && !server->idle_transaction_ms &&
 	    !server->statement_ms && !server->transaction_ms)
 		tine_report_add(database->report, "timeouts", where,
-				"the server cuts no session of this user for its age or idleness");
+				"timeouts: the server ends no session or statement of this user");
 }
 
 /* ---- age ------------------------------------------------------------------------------------ */
@@ -159,5 +159,5 @@ void tine_grade_version(struct tine_database *database, const char *where,
 			server->major >= 10 && is_kept_up(server->major, database->now)
 				? "server"
 				: "server-unsupported",
-			where, "PostgreSQL %s", server->version);
+			where, "server: PostgreSQL %s", server->version);
 }

@@ -54,7 +54,7 @@ static int sample(struct tine_examined *host, int64_t *samples, tine_error *erro
 		int64_t began_ns = tine_clock_ns();
 
 		/* An empty query: the network and the server's loop, and no work. */
-		if (tine_session_query(host->session, "", TINE_SESSION_QUERY_MS, NULL, error) < 0)
+		if (tine_session_query(host->session, "", TINE_SESSION_USUAL_MS, NULL, error) < 0)
 			return -1;
 		samples[count++] = since_us(began_ns);
 	}
@@ -67,7 +67,7 @@ static void measure(struct tine_database *database, struct tine_examined *host)
 	tine_error error;
 	int count;
 
-	if (tine_session_query(host->session, "select 1", TINE_SESSION_QUERY_MS, NULL, &error) <
+	if (tine_session_query(host->session, "select 1", TINE_SESSION_USUAL_MS, NULL, &error) <
 	    0) {
 		tine_database_unanswered(database, host->label, "first query", &error);
 		return;
@@ -112,7 +112,7 @@ static void ask_role(struct tine_database *database, struct tine_examined *host)
 			       "select pg_catalog.pg_is_in_recovery(), "
 			       "pg_catalog.current_setting('transaction_read_only'), "
 			       "pg_catalog.pg_postmaster_start_time()",
-			       TINE_SESSION_QUERY_MS, &rows, &error) < 0) {
+			       TINE_SESSION_USUAL_MS, &rows, &error) < 0) {
 		tine_database_unanswered(database, host->label, "the server's role", &error);
 		return;
 	}

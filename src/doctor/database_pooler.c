@@ -39,7 +39,7 @@ static long long backend_pid(struct tine_session *session, tine_error *error)
 	struct tine_rows rows;
 	long long pid;
 
-	if (tine_session_query(session, "select pg_catalog.pg_backend_pid()", TINE_SESSION_QUERY_MS,
+	if (tine_session_query(session, "select pg_catalog.pg_backend_pid()", TINE_SESSION_USUAL_MS,
 			       &rows, error) < 0)
 		return -1;
 	pid = tine_rows_number(&rows, 0, 0);
@@ -87,7 +87,7 @@ static void read_config(struct tine_session *console, struct pooler *pooler)
 	struct tine_rows rows;
 	tine_error error;
 
-	if (tine_session_query(console, "show config", TINE_SESSION_QUERY_MS, &rows, &error) < 0)
+	if (tine_session_query(console, "show config", TINE_SESSION_USUAL_MS, &rows, &error) < 0)
 		return;
 	for (int i = 0; i < rows.count; i++) {
 		const char *key = tine_rows_text(&rows, i, 0);
@@ -110,7 +110,7 @@ static void read_database(struct tine_session *console, const char *dbname, stru
 	struct tine_rows rows;
 	tine_error error;
 
-	if (tine_session_query(console, "show databases", TINE_SESSION_QUERY_MS, &rows, &error) < 0)
+	if (tine_session_query(console, "show databases", TINE_SESSION_USUAL_MS, &rows, &error) < 0)
 		return;
 	for (int i = 0; i < rows.count; i++) {
 		int mode = tine_rows_column(&rows, "pool_mode");
@@ -149,11 +149,11 @@ static enum mode try_once(struct tine_session *first, struct tine_session *secon
 	long long mine = backend_pid(first, &error), other;
 
 	if (mine < 0 ||
-	    tine_session_query(second, "begin", TINE_SESSION_QUERY_MS, NULL, &error) < 0)
+	    tine_session_query(second, "begin", TINE_SESSION_USUAL_MS, NULL, &error) < 0)
 		return strstr(error.text, "statement pooling") ? MODE_STATEMENT : MODE_UNKNOWN;
 	other = backend_pid(second, &error);
 	if (other < 0 ||
-	    tine_session_query(second, "rollback", TINE_SESSION_QUERY_MS, NULL, &error) < 0)
+	    tine_session_query(second, "rollback", TINE_SESSION_USUAL_MS, NULL, &error) < 0)
 		return MODE_UNKNOWN;
 	return mine == other ? MODE_TRANSACTION : MODE_SESSION;
 }
@@ -211,7 +211,7 @@ void tine_pooler_examine(struct tine_database *database, struct tine_examined *h
 	}
 	if (pid == tine_session_backend_pid(host->session)) {
 		tine_report_add(database->report, "pooler-none", host->label,
-				"the process that let us in works for us");
+				"pooler: none, the process that let us in works for us");
 		return;
 	}
 	pooler.is_pgbouncer = is_pgbouncer(database, host);

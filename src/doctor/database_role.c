@@ -97,7 +97,7 @@ static void grade_role(struct tine_database *database, const struct tine_examine
 		code = "standby";
 	else if (host->in_recovery == TINE_NO && host->is_read_only == TINE_YES && !is_asked_for)
 		code = "read-only";
-	tine_report_add(database->report, code, host->label, "%s; target_session_attrs is %s",
+	tine_report_add(database->report, code, host->label, "role: %s; target_session_attrs is %s",
 			describe(host), attrs);
 }
 

@@ -24,9 +24,10 @@
 	"from pg_catalog.pg_roles r, pg_catalog.pg_database d "                                    \
 	"where r.rolname = session_user and d.datname = pg_catalog.current_database()"
 
-/* Of other users' sessions a user without privileges sees neither state nor kind. */
+/* Of other users' sessions a user without privileges sees neither state nor kind; what has no
+ * database is the server's own, or replication, which has a limit of its own. */
 #define CLIENTS                                                                                    \
-	"pg_catalog.pg_stat_activity where usesysid is not null "                                  \
+	"pg_catalog.pg_stat_activity where usesysid is not null and datid is not null "            \
 	"and coalesce(backend_type, 'client backend') = 'client backend'"
 
 #define USE                                                                                        \
@@ -48,7 +49,7 @@ static bool ask(struct tine_database *database, struct tine_examined *host, cons
 {
 	tine_error error;
 
-	if (tine_session_query(host->session, sql, TINE_SESSION_QUERY_MS, rows, &error) == 0)
+	if (tine_session_query(host->session, sql, TINE_SESSION_USUAL_MS, rows, &error) == 0)
 		return true;
 	tine_database_unanswered(database, host->label, what, &error);
 	return false;
@@ -202,9 +203,10 @@ void tine_server_examine(struct tine_database *database, struct tine_examined *h
 	ask_limits(database, host, server);
 	ask_use(database, host, server);
 	if (server->max_connections && server->used) {
-		tine_report_summarize(database->report,
-				      "PostgreSQL %s at %s, %lld connections in use:",
-				      server->version, host->label, server->used);
+		tine_report_summarize(
+			database->report,
+			"PostgreSQL %s at %s; %lld connections in use, this one included:",
+			server->version, host->label, server->used);
 		note_limits(database, server);
 		tine_grade_limits(database, host->label, server);
 	}

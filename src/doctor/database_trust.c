@@ -131,11 +131,11 @@ static void grade_established(struct tine_database *database, struct tine_examin
 	bool is_old = strcmp(tls->version, "TLSv1") == 0 || strcmp(tls->version, "TLSv1.1") == 0;
 	char day[32];
 
-	tine_report_add(database->report, is_old ? "tls-old" : "tls-established", host->label,
-			"%s, %s, %d bits, in %.1f ms; certificate with %s of %s, valid until %s",
-			tls->version, tls->cipher, tls->bits, (double)tls->us / 1e3,
-			tls->certificate.key, tls->certificate.subject,
-			tine_day(tls->certificate.ends, day));
+	tine_report_add(
+		database->report, is_old ? "tls-old" : "tls-established", host->label,
+		"TLS: %s, %s, %d bits, in %.1f ms; certificate with %s of %s, valid until %s",
+		tls->version, tls->cipher, tls->bits, (double)tls->us / 1e3, tls->certificate.key,
+		tls->certificate.subject, tine_day(tls->certificate.ends, day));
 	grade_dates(database, host);
 	grade_name(database, host);
 	grade_issuer(database, host);
@@ -159,7 +159,7 @@ static void list_effects(struct tine_database *database, struct tine_examined *h
 			break;
 	}
 	json_object_set_new(host->facts, "sslmodes", facts);
-	tine_report_add(database->report, "sslmode-effects", host->label, "%s", line);
+	tine_report_add(database->report, "sslmode-effects", host->label, "sslmode: %s", line);
 }
 
 static void advise_sslmode(const struct tine_examined *host, struct tine_finding *finding)
@@ -253,7 +253,8 @@ void tine_grade_authentication(struct tine_database *database, struct tine_exami
 		return;
 	json_object_set_new(host->facts, "authentication",
 			    tine_report_string(method_name(greeting)));
-	finding = tine_report_add(database->report, method_code(host), host->label, "%s, %s",
+	finding = tine_report_add(database->report, method_code(host), host->label,
+				  "login method: %s, %s",
 				  host->host->is_socket && greeting->method == 0
 					  ? "trust or peer"
 					  : method_name(greeting),

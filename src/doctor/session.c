@@ -27,6 +27,7 @@ struct tine_session {
 	const struct tine_dsn *dsn;
 	PGconn *pg;
 	bool is_lost;
+	int timeout_ms, backend_pid;
 	char last_notice[256], last_notice_sqlstate[6];
 	char parameter[256];
 };
@@ -187,7 +188,8 @@ static void keep_notice(void *arg, const PGresult *result)
 		 sqlstate ? sqlstate : "");
 }
 
-static struct tine_session *session_new(const struct tine_dsn *dsn, struct connect *connect)
+static struct tine_session *session_new(const struct tine_dsn *dsn, struct connect *connect,
+					int timeout_ms)
 {
 	struct tine_session *session = calloc(1, sizeof(*session));
 
@@ -195,6 +197,8 @@ static struct tine_session *session_new(const struct tine_dsn *dsn, struct conne
 		return NULL;
 	session->dsn = dsn;
 	session->pg = connect->pg;
+	session->timeout_ms = timeout_ms;
+	session->backend_pid = PQbackendPID(connect->pg);
 	connect->pg = NULL;
 	PQsetNoticeReceiver(session->pg, keep_notice, session);
 	PQsetnonblocking(session->pg, 1);
@@ -239,7 +243,7 @@ struct tine_session *tine_session_open(const struct tine_dsn *dsn, const struct 
 	}
 	if (!connect->pg || connect->is_late || pq->status(connect->pg) != CONNECTION_OK)
 		connect_error(dsn, connect, timeout_ms, error);
-	else if ((session = session_new(dsn, connect)) == NULL)
+	else if ((session = session_new(dsn, connect, timeout_ms)) == NULL)
 		tine_error_set(error, TINE_E_NOMEM, "no memory for the connection");
 	connect_free(connect);
 	return session;
@@ -272,8 +276,18 @@ void tine_session_close(struct tine_session *session)
 {
 	if (!session)
 		return;
-	pq->finish(session->pg);
+	if (session->pg)
+		pq->finish(session->pg);
 	free(session);
+}
+
+/* What libpq keeps of a connection, notifications and parameters without an end perhaps, goes. */
+static void give_up_if_lost(struct tine_session *session)
+{
+	if (session->is_lost && session->pg) {
+		pq->finish(session->pg);
+		session->pg = NULL;
+	}
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -367,6 +381,14 @@ static int take(struct tine_session *session, const PGresult *result, struct tin
 	}
 }
 
+static void drop_notifications(struct tine_session *session)
+{
+	PGnotify *notification;
+
+	while ((notification = pq->notifies(session->pg)) != NULL)
+		pq->freemem(notification);
+}
+
 /* The next result, or NULL at the end. */
 static int next(struct tine_session *session, int64_t began_ns, int64_t until_ns, PGresult **ret,
 		tine_error *error)
@@ -407,19 +429,22 @@ int tine_session_query(struct tine_session *session, const char *sql, int timeou
 		       struct tine_rows *ret_rows, tine_error *error)
 {
 	int64_t began_ns = tine_clock_ns();
-	int64_t until_ns = began_ns + (int64_t)timeout_ms * TINE_NS_PER_MS;
+	int limit_ms = timeout_ms == TINE_SESSION_USUAL_MS ? session->timeout_ms : timeout_ms;
+	int64_t until_ns = began_ns + (int64_t)limit_ms * TINE_NS_PER_MS;
 	int rc;
 
 	if (ret_rows)
 		*ret_rows = (struct tine_rows){ 0 };
 	if (session->is_lost)
 		return tine_error_set(error, TINE_E_LOST, "the connection is lost");
-	if (!pq->send_query(session->pg, sql))
-		return lost(session, error);
-	PQsetSingleRowMode(session->pg);
-	rc = collect(session, began_ns, until_ns, ret_rows, error);
+	if (pq->send_query(session->pg, sql)) {
+		PQsetSingleRowMode(session->pg);
+		rc = collect(session, began_ns, until_ns, ret_rows, error);
+	} else
+		rc = lost(session, error);
 	if (rc < 0 && ret_rows)
 		tine_rows_done(ret_rows);
+	give_up_if_lost(session);
 	return rc;
 }
 
@@ -460,44 +485,47 @@ long long tine_rows_number(const struct tine_rows *rows, int row, int column)
 
 const char *tine_session_parameter(struct tine_session *session, const char *name)
 {
-	const char *value = pq->parameter_status(session->pg, name);
+	const char *value = session->pg ? pq->parameter_status(session->pg, name) : NULL;
 
 	snprintf(session->parameter, sizeof(session->parameter), "%s", value ? value : "");
 	tine_dsn_hide(session->dsn, session->parameter);
-	tine_dsn_hide_one(session->dsn, session->parameter, PQpass(session->pg));
+	if (session->pg)
+		tine_dsn_hide_one(session->dsn, session->parameter, PQpass(session->pg));
 	return session->parameter;
 }
 
 int tine_session_backend_pid(const struct tine_session *session)
 {
-	return PQbackendPID(session->pg);
+	return session->backend_pid;
 }
 
 int tine_session_socket(const struct tine_session *session)
 {
-	return pq->socket(session->pg);
+	return session->pg ? pq->socket(session->pg) : -1;
 }
 
 bool tine_session_is_encrypted(const struct tine_session *session)
 {
-	return pq->ssl_in_use(session->pg);
+	return session->pg && pq->ssl_in_use(session->pg);
 }
 
 bool tine_session_listen(struct tine_session *session, tine_error *error)
 {
 	session->last_notice_sqlstate[0] = '\0';
-	if (pq->consume_input(session->pg)) {
-		PGnotify *notification;
-
-		while ((notification = pq->notifies(session->pg)) != NULL)
-			pq->freemem(notification);
-	} else
+	if (session->is_lost)
+		return false;
+	if (pq->consume_input(session->pg))
+		drop_notifications(session);
+	else
 		session->is_lost = true;
 	if (session->last_notice_sqlstate[0]) {
 		tine_error_set_message(error, TINE_E_LOST, session->last_notice);
 		snprintf(error->sqlstate, sizeof(error->sqlstate), "%s",
 			 session->last_notice_sqlstate);
 		tine_dsn_hide(session->dsn, error->text);
+		tine_dsn_hide_one(session->dsn, error->text, PQpass(session->pg));
 	}
-	return !session->is_lost && pq->status(session->pg) == CONNECTION_OK;
+	session->is_lost |= pq->status(session->pg) != CONNECTION_OK;
+	give_up_if_lost(session);
+	return !session->is_lost;
 }

@@ -12,6 +12,7 @@
 
 #define TINE_SESSION_CONNECT_MS 10000 /* when the connection string has no connect_timeout */
 #define TINE_SESSION_QUERY_MS 5000
+#define TINE_SESSION_USUAL_MS 0 /* of a query: what the login was given */
 #define TINE_SESSION_ROWS_MAX 1000
 
 struct tine_session;
@@ -51,8 +52,10 @@ struct tine_session *tine_session_open_any(const struct tine_dsn *dsn, tine_erro
 
 void tine_session_close(struct tine_session *session);
 
-/** Ask, by the simple protocol. After a TINE_E_LOST or TINE_E_CONNECT_TIMEOUT the session only
- *  fails; after a TINE_E_SQL it goes on.
+/** Ask, by the simple protocol. After a TINE_E_LOST or TINE_E_CONNECT_TIMEOUT the connection is
+ *  closed, with all the memory that its server made us take, and the session only fails; after a
+ *  TINE_E_SQL it goes on.
+ *  @param timeout_ms  or TINE_SESSION_USUAL_MS
  *  @param ret_rows  for tine_rows_done(); NULL: not wanted
  *  @return 0 or a negative TINE_E_* */
 int tine_session_query(struct tine_session *session, const char *sql, int timeout_ms,
@@ -76,6 +79,7 @@ const char *tine_session_parameter(struct tine_session *session, const char *nam
 /** The process id that the server named at login. */
 int tine_session_backend_pid(const struct tine_session *session);
 
+/** -1 when the connection is closed. */
 int tine_session_socket(const struct tine_session *session);
 bool tine_session_is_encrypted(const struct tine_session *session);
 
