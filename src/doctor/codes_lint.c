@@ -35,6 +35,14 @@ const struct tine_code tine_codes_lint[] = {
 		.change = FORGET,
 	},
 	{
+		.code = "process-inherits-pool",
+		.grade = TINE_GRADE_WARNING,
+		.why = "The new processes inherit the connections that are open when they are "
+		       "forked, and the parent goes on using them.",
+		.change = "Let the first thing that a child does be to forget them, without closing "
+			  "(close=False: SQLAlchemy 1.4.33), or start children with spawn.",
+	},
+	{
 		.code = "dispose-closes-parent",
 		.grade = TINE_GRADE_HAZARD,
 		.why = "Closing what was inherited says goodbye to the server on the parent's "

@@ -8,9 +8,7 @@ number of connections.
 Options: --idle-limit SECONDS (0: not told)
 """
 import json
-import os
 import sys
-import traceback
 
 import budget
 import forks
@@ -102,11 +100,8 @@ def main():
             result = examine(path, idle_limit)
     except OSError as error:
         result = {'error': error.strerror or str(error)}
-    except Exception as error:      # The text of it may hold a secret of the project.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        result = {'error': 'a bug of tine doctor: %s at %s:%d'
-                           % (type(error).__name__, os.path.basename(frame.filename),
-                              frame.lineno)}
+    except Exception as error:
+        result = {'error': reader.bug(error)}
     json.dump(result, sys.stdout)
 
 

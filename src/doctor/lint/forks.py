@@ -107,6 +107,31 @@ class Forks:
                 else line.format(module=module, engine=engine.split('.')[0])
                 for line in HOOK_LINES[service.kind]]
 
+    def processes(self):
+        """multiprocessing and os.fork() in a program that has a pool."""
+        project = self.project
+        children = project.reach(list(project.hooks('process_child', 'fork_child')))
+        if self.checks_pid() or any(
+                op['name'].endswith('.dispose') for _, op in project.items('ops', children)) or any(
+                    (pool.path, pool.func) in children for pool in self.pools):
+            return
+        for path in sorted(project.facts):
+            facts = project.facts[path]
+            spawns = any(name.endswith(('.set_start_method', '.get_context'))
+                         for function in facts['functions'].values() for name in function['calls'])
+            if not facts['forks'] or spawns or project.is_test(path):
+                continue
+            loaded = project.reach([(path, ''), (path, '__main__')])
+            pools = [pool for pool in self.pools if (pool.path, pool.func) in loaded and pool.kept
+                     and pool.api != 'django']
+            if pools:
+                fork = facts['forks'][0]
+                yield finding('process-inherits-pool', '%s:%d' % (path, fork['line']),
+                              '%s() in a program that has a pool (%s)'
+                              % (fork['name'], pools[0].where),
+                              lines=['%s.dispose(close=False)' % (pools[0].target or 'engine')]
+                              if pools[0].api in SQLALCHEMY else [])
+
     # ---- hooks that close ----
 
     def closing(self):
@@ -240,6 +265,7 @@ class Forks:
 
     def judge(self):
         yield from self.missing()
+        yield from self.processes()
         yield from self.closing()
         yield from self.early()
         yield from self.keepalives()

@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import time
+import traceback
 
 import source
 
@@ -21,6 +22,13 @@ def package_of(path):
     """The package that relative imports of a file start from."""
     parts = path.split('/')[:-1]
     return '.'.join(parts)
+
+
+def bug(error):
+    """An error of ours, without its text, which may hold a secret of the project."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return 'a bug of tine doctor: %s at %s:%d' % (
+        type(error).__name__, os.path.basename(frame.filename), frame.lineno)
 
 
 def why_not(error):
@@ -41,6 +49,8 @@ def examine(walk, path):
         return {'skipped': why_not(error)}
     except OSError as error:
         return {'skipped': error.strerror or str(error)}
+    except Exception as error:
+        return {'skipped': bug(error)}
 
 
 def child(walk, paths, out):

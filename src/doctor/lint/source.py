@@ -103,9 +103,9 @@ class Reader:
         return self.facts['functions'].setdefault(
             name, {'line': line, 'calls': [], 'loop': False})
 
-    def add(self, kind, line, **record):
-        if len(self.facts[kind]) < MAX_RECORDS:
-            self.facts[kind].append({'line': line, 'func': self.func, **record})
+    def add(self, records, line, **record):
+        if len(self.facts[records]) < MAX_RECORDS:
+            self.facts[records].append({'line': line, 'func': self.func, **record})
 
     def called(self, name):
         calls = self.function(self.func, 0)['calls']
@@ -182,8 +182,8 @@ class Reader:
         self.facts['classes'][self.path(node.name)] = bases
         self.visit_all(node.decorator_list)
         if any(base.rsplit('.', 1)[-1] == 'AppConfig' for base in bases):
-            self.add('hooks', node.lineno, kind='django_ready', target=self.path('ready'))
-            self.facts['hooks'][-1]['target'] = '.%s.ready' % self.path(node.name)
+            self.add('hooks', node.lineno, kind='django_ready',
+                     target='.%s.ready' % self.path(node.name))
         self.classes = self.classes + [node.name]
         self.visit_all(node.body)
         self.classes = self.classes[:-1]
