@@ -87,6 +87,8 @@ struct tine_session *tine_host_session(const struct tine_database *database,
 
 /* ---- grades (database_grade.c, database_trust.c) -------------------------------------------- */
 
+void tine_grade_lookup(struct tine_database *database, const struct tine_examined *host,
+		       int addresses, int64_t us);
 void tine_grade_tls(struct tine_database *database, struct tine_examined *host);
 void tine_grade_authentication(struct tine_database *database, struct tine_examined *host);
 void tine_grade_login_failure(struct tine_database *database, struct tine_examined *host,

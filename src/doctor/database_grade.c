@@ -13,11 +13,22 @@
 #include "doctor/database.h"
 #include "doctor/report.h"
 
+#define NAME_SLOW_US 500000
 #define LOGIN_SLOW_US 1000000
 #define ROUND_TRIP_SLOW_US 10000
 #define UNEVEN_FACTOR 5
 #define UNEVEN_LEAST_US 50000
 #define KEEPALIVE_LATE_S 240 /* the shortest limit of a large provider's network */
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+void tine_grade_lookup(struct tine_database *database, const struct tine_examined *host,
+		       int addresses, int64_t us)
+{
+	tine_report_add(database->report, us > NAME_SLOW_US ? "name-slow" : "name-resolved",
+			host->label, "name: %d address%s in %.1f ms", addresses,
+			addresses == 1 ? "" : "es", (double)us / 1e3);
+}
 
 /* ---- login ---------------------------------------------------------------------------------- */
 

@@ -13,8 +13,6 @@
 #include "doctor/database.h"
 #include "doctor/report.h"
 
-#define NAME_SLOW_US 500000
-
 /* ---- addresses ------------------------------------------------------------------------------ */
 
 static bool is_loopback(const char *address)
@@ -57,13 +55,8 @@ static bool resolve(struct tine_database *database, struct tine_examined *host)
 	}
 	if (!take_addresses(host, count))
 		return false;
-	if (us > NAME_SLOW_US)
-		tine_report_add(database->report, "name-slow", host->label,
-				"looking up the name took %.0f ms", (double)us / 1e3);
-	else if (!host->host->is_socket)
-		tine_report_add(database->report, "name-resolved", host->label,
-				"name: %d address%s in %.1f ms", count, count == 1 ? "" : "es",
-				(double)us / 1e3);
+	if (!host->host->is_socket)
+		tine_grade_lookup(database, host, count, us);
 	return true;
 }
 

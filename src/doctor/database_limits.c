@@ -35,6 +35,7 @@ static const char *tightest(const struct tine_server *server, long long *ret_lim
 	const char *name = limits[0].name;
 
 	*ret_free = LLONG_MAX;
+	*ret_limit = 0;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		if (limits[i].limit < 0 || limits[i].limit - limits[i].used >= *ret_free)
 			continue;

@@ -176,11 +176,10 @@ void tine_tls_effect(const struct tine_tls_seen *tls, const char *sslmode, char 
 		     time_t now, char *ret_text, size_t size)
 {
 	bool is_checked = strncmp(sslmode, "verify-", 7) == 0;
-	bool is_optional = strcmp(sslmode, "prefer") == 0;
+	bool is_prefer = strcmp(sslmode, "prefer") == 0, is_allow = strcmp(sslmode, "allow") == 0;
 
-	if (strcmp(sslmode, "disable") == 0 || (strcmp(sslmode, "allow") == 0 && clear_text != 'E'))
-		effect_clear(clear_text, ret_text, size);
-	else if (tls->answer == 'N' && (is_optional || strcmp(sslmode, "allow") == 0))
+	if (strcmp(sslmode, "disable") == 0 || (is_allow && clear_text != 'E') ||
+	    ((is_allow || is_prefer) && tls->answer == 'N'))
 		effect_clear(clear_text, ret_text, size);
 	else if (tls->answer != 'S')
 		say(ret_text, size, "refused: ", "the server has no TLS");

@@ -169,7 +169,7 @@ static int send_startup(struct tine_wire *wire, const char *user, const char *db
 /* One message; its body gets a NUL behind it. @return its length or -errno */
 static int read_message(struct tine_wire *wire, char *ret_kind, unsigned char *body, size_t size)
 {
-	unsigned char head[5];
+	unsigned char head[5] = { 0 };
 	uint32_t length;
 	int rc = tine_wire_read(wire, head, sizeof(head));
 
@@ -228,7 +228,7 @@ static bool is_ahead(char kind)
 void tine_wire_greet(struct tine_wire *wire, const char *user, const char *dbname,
 		     const char *keyword, struct tine_greeting *ret_greeting)
 {
-	unsigned char body[MESSAGE_BYTES_MAX];
+	unsigned char body[MESSAGE_BYTES_MAX] = { 0 };
 	char kind = 'N';
 	int rc = send_startup(wire, user, dbname, keyword);
 
