@@ -230,6 +230,7 @@ const struct tine_code tine_codes_database[] = {
 			  "idle_in_transaction_session_timeout for the role.",
 	},
 	FINE("role"),
+	FINE("role-other"),
 	{
 		.code = "standby",
 		.grade = TINE_GRADE_NOTE,

@@ -67,6 +67,7 @@ static int prepare(struct tine_database *database)
 		host->facts = json_object();
 		snprintf(host->label, sizeof(host->label), "%.200s:%.8s", host->host->host,
 			 host->host->port);
+		json_object_set_new(host->facts, "host", tine_report_string(host->label));
 		json_array_append_new(list, host->facts);
 	}
 	json_object_set_new(tine_report_facts(database->report, "database"), "hosts", list);

@@ -101,6 +101,17 @@ static void grade_role(struct tine_database *database, const struct tine_examine
 			describe(host), attrs);
 }
 
+static void note_others(struct tine_database *database, const struct tine_examined *chosen)
+{
+	for (int i = 0; i < database->host_count; i++) {
+		const struct tine_examined *host = &database->hosts[i];
+
+		if (host->session && host != chosen)
+			tine_report_add(database->report, "role-other", host->label, "role: %s",
+					describe(host));
+	}
+}
+
 static void grade_unsuitable(struct tine_database *database, const char *attrs)
 {
 	for (int i = 0; i < database->host_count; i++)
@@ -125,6 +136,7 @@ struct tine_examined *tine_grade_roles(struct tine_database *database)
 		return NULL;
 	}
 	grade_role(database, chosen, attrs);
+	note_others(database, chosen);
 	if (strcmp(attrs, "any") == 0 && count_role(database, TINE_YES) &&
 	    count_role(database, TINE_NO))
 		tine_report_add(database->report, "roles-mixed", chosen->label,

@@ -92,9 +92,29 @@ static int parse_plain(struct tine_dsn *dsn, const char *text, tine_error *error
 			      (int)strcspn(masked, "\n"), masked);
 }
 
+/* A plain URL, or whatever else it is. @return for free(); NULL without memory */
+static char *plain_text(const char *conninfo)
+{
+	char *plain = tine_conninfo_text_plain(conninfo), *translated = NULL;
+	PQconninfoOption *known;
+
+	if (!plain || !tine_dsn_has_driver(conninfo))
+		return plain;
+	known = PQconndefaults();
+	/* A parameter that is said often gets longer each time. */
+	if (known)
+		translated = malloc(3 * strlen(plain) + 1);
+	if (translated)
+		tine_dsn_url_translate(plain, known, translated);
+	free_options(known);
+	explicit_bzero(plain, strlen(plain));
+	free(plain);
+	return translated;
+}
+
 static int parse(struct tine_dsn *dsn, const char *conninfo, tine_error *error)
 {
-	char *plain = tine_conninfo_text_plain(conninfo);
+	char *plain = plain_text(conninfo);
 	int rc = plain ? parse_plain(dsn, plain, error) : no_memory(error);
 
 	if (plain) {

@@ -40,6 +40,15 @@ void tine_dsn_done(struct tine_dsn *dsn);
 /** The value that libpq uses for a parameter, "" for none. */
 const char *tine_dsn_value(const struct tine_dsn *dsn, const char *keyword);
 
+/** Does a URL name a driver, "postgresql+asyncpg://"? */
+bool tine_dsn_has_driver(const char *conninfo);
+
+/** Copy such a URL, plain by now, without the parameters that only the driver or SQLAlchemy knows,
+ *  and with libpq's names for those that libpq knows by another.
+ *  @param options  all that libpq knows
+ *  @param ret_url  of at least 3 * strlen(url) + 1 bytes */
+void tine_dsn_url_translate(const char *url, const PQconninfoOption *options, char *ret_url);
+
 /** Replace what is secret in a text by '***', in place. A password that is also the name of the
  *  user or database is none. */
 void tine_dsn_hide(const struct tine_dsn *dsn, char *text);

@@ -353,6 +353,31 @@ TEST(hosts_of_a_connection_string)
 	tine_dsn_done(&dsn);
 }
 
+static void check_url(const char *url, const char *keyword, const char *value)
+{
+	struct tine_dsn dsn;
+	tine_error error;
+
+	CHECK_INT(tine_dsn_read(&dsn, url, &error), ==, 0);
+	CHECK_STR(tine_dsn_value(&dsn, keyword), value);
+	tine_dsn_done(&dsn);
+}
+
+TEST(what_only_a_driver_knows)
+{
+	tine_error error;
+	struct tine_dsn dsn;
+
+	check_url("postgresql+asyncpg://h/d?ssl=verify-full&x=1", "sslmode", "verify-full");
+	check_url("postgresql+asyncpg://h/d?async_fallback=true&timeout=7", "connect_timeout", "7");
+	check_url("postgresql+psycopg2://h/d?a&sslmode=require&=&b=", "sslmode", "require");
+	check_url("postgresql+psycopg2://h/d?", "dbname", "d");
+	check_url("postgresql+pg8000://u:a+b@h/d?ssl=allow&ssl=allow&ssl=require", "sslmode",
+		  "require");
+	/* libpq has no word in another's URL, but in its own it does */
+	CHECK(tine_dsn_read(&dsn, "postgresql://h/d?async_fallback=true", &error) < 0);
+}
+
 TEST(secrets_of_a_connection_string)
 {
 	char text[] = "geheim is geheim", name[] = "user app";
@@ -395,5 +420,5 @@ CHECK_TABLE(T(sslmode_matters_more_on_a_network), T(dates_of_a_certificate), T(w
 	    T(slow_names), T(slow_logins_and_round_trips), T(keepalives_matter_on_a_network),
 	    T(connections_that_are_left), T(sessions_idle_in_transactions),
 	    T(versions_that_are_kept_up), T(transactions_that_are_cut),
-	    T(hosts_of_a_connection_string), T(secrets_of_a_connection_string),
-	    T(effects_of_sslmodes))
+	    T(hosts_of_a_connection_string), T(what_only_a_driver_knows),
+	    T(secrets_of_a_connection_string), T(effects_of_sslmodes))
