@@ -64,7 +64,7 @@ static size_t count(const json_t *seen, const char *key)
 	return json_array_size(json_object_get(seen, key));
 }
 
-/* The names in it are a project's, and so foreign: strings that are not ASCII come out escaped. */
+/* Its strings are plain ASCII: the program sees to that. */
 static void keep_facts(struct tine_report *report, json_t *seen)
 {
 	json_t *facts = tine_report_facts(report, "lint");

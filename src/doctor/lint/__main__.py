@@ -8,6 +8,7 @@ number of connections.
 Options: --idle-limit SECONDS (0: not told)
 """
 import json
+import re
 import sys
 
 import budget
@@ -19,6 +20,8 @@ from deploy import Deployments
 from project import Project
 from server import Running
 from walk import Walk
+
+NOT_PLAIN = re.compile('[^ -~]')
 
 
 def arguments(words):
@@ -90,6 +93,15 @@ def examine(path, idle_limit):
     }
 
 
+def clean(value):
+    """Names of files may be any bytes: what is no plain ASCII becomes '?'."""
+    if isinstance(value, dict):
+        return {key: clean(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return NOT_PLAIN.sub('?', value) if isinstance(value, str) else value
+
+
 def main():
     path, idle_limit = arguments(sys.argv[1:])
     try:
@@ -102,7 +114,7 @@ def main():
         result = {'error': error.strerror or str(error)}
     except Exception as error:
         result = {'error': reader.bug(error)}
-    json.dump(result, sys.stdout)
+    json.dump(clean(result), sys.stdout)
 
 
 if __name__ == '__main__':

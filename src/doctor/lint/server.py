@@ -35,6 +35,12 @@ class Running:
         name = self.service.name
         return '%s (%s)' % (name, self.kind) if name else self.kind
 
+    def given(self, name, otherwise):
+        """A number of the command line (None when it cannot be known), else of elsewhere."""
+        if name in self.service.options:
+            return self.service.number(name)
+        return otherwise()
+
     def count(self, value):
         """A number of processes; CPUs of this machine where the setting is by CPUs."""
         return integer(value) if value is not UNKNOWN else None
@@ -44,12 +50,8 @@ class Running:
     def _gunicorn(self, _deployments):
         service = self.service
         self.config = self.gunicorn_file(service.config)
-        workers = service.number('workers')
-        if workers is None:
-            workers = self.setting('workers', 'WEB_CONCURRENCY', 1)
-        self.workers = workers
-        threads = service.number('threads')
-        self.threads = threads if threads is not None else self.setting('threads', None, 1)
+        self.workers = self.given('workers', lambda: self.setting('workers', 'WEB_CONCURRENCY', 1))
+        self.threads = self.given('threads', lambda: self.setting('threads', None, 1))
         kind = service.options.get('worker-class') or self.constant('worker_class') or ''
         self.asynchronous = any(name in str(kind) for name in ASYNC)
         self.preload = service.has('preload') or truth(self.constant('preload_app')) is True
@@ -93,19 +95,21 @@ class Running:
             return
         pool = service.options.get('pool') or self.configured('pool') or 'prefork'
         self.forks = pool in ('prefork', 'processes', UNKNOWN)
-        workers = service.number('concurrency')
-        if workers is None and 'autoscale' in service.options:
-            workers = integer(service.options['autoscale'].split(',')[0])
-        if workers is None:
-            value = self.configured('concurrency')
-            workers = self.count(value)
-            if value is None:
-                workers, self.cpus = os.cpu_count() or 1, True
+        workers = self.given('concurrency', self.celery_processes)
         if self.forks:
             self.workers = workers
             self.preload = True
         elif pool != 'solo':
             self.threads = workers
+
+    def celery_processes(self):
+        if 'autoscale' in self.service.options:
+            return integer(self.service.options['autoscale'].split(',')[0])
+        value = self.configured('concurrency')
+        if value is None:
+            self.cpus = True
+            return os.cpu_count() or 1
+        return self.count(value)
 
     def configured(self, name):
         for key in ('worker_' + name, 'CELERY_WORKER_' + name.upper(),
@@ -143,10 +147,8 @@ class Running:
     # ---- uvicorn: workers are started anew, not forked ----
 
     def _uvicorn(self, _deployments):
-        workers = self.service.number('workers')
-        if workers is None:
-            workers = integer(self.service.environment.get('WEB_CONCURRENCY')) or 1
-        self.workers = workers
+        self.workers = self.given('workers', lambda: integer(
+            self.service.environment.get('WEB_CONCURRENCY')) or 1)
         self.asynchronous = True
 
     # ---- what its processes load ----
