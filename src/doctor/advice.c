@@ -62,15 +62,18 @@ const char *tine_advice_command(enum tine_framework framework)
 	return advices[framework].command;
 }
 
-/* "gunicorn", "gunicorn3" or "gunicorn:" (a title set by setproctitle). */
+/* "/usr/bin/gunicorn", "gunicorn3", or the title "gunicorn: master [app:app]". */
 static bool is_program(const char *word, const char *name)
 {
-	const char *slash = strrchr(word, '/');
-	const char *base = slash ? slash + 1 : word;
-	size_t length = strlen(name);
+	size_t length = strcspn(word, ": ");
+	const char *slash = memrchr(word, '/', length);
 
-	return strncmp(base, name, length) == 0 &&
-	       strspn(base + length, "0123456789.:-") == strlen(base + length);
+	word = slash ? slash + 1 : word;
+	if (strncmp(word, name, strlen(name)) != 0)
+		return false;
+	word += strlen(name);
+	word += strspn(word, "0123456789.-");
+	return !*word || *word == ':';
 }
 
 enum tine_framework tine_advice_framework(const char *words, size_t size)

@@ -147,7 +147,9 @@ static int examine(struct tine_report *report, struct tine_scene *scene,
 	tine_live_libraries(report, &patients);
 	tine_live_budget(report, scene, options->budget, &capacity);
 	report_hidden(report, scene, options);
-	tine_live_facts(tine_report_facts(report, "live"), scene, &patients);
+	/* Of a large machine they are many megabytes. */
+	if (options->json)
+		tine_live_facts(tine_report_facts(report, "live"), scene, &patients);
 	tine_patients_free(&patients);
 	return 0;
 }

@@ -42,7 +42,7 @@ struct tine_connection {
 	const struct tine_process *opener; /* NULL: gone, or it let go */
 	const struct tine_process *server; /* the server's process, when it is here; or NULL */
 	enum tine_sharing sharing;
-	double age_s;  /* negative: not known */
+	double age_s; /* negative: not known */
 	double age_margin_s;
 	double used_s; /* ago; negative: not known */
 	pid_t seen;    /* a process that was caught using it, and is not its opener; or 0 */
@@ -64,6 +64,7 @@ struct tine_scene {
 	uint64_t own_netns;
 	struct tine_connection *connections;
 	size_t connections_count;
+	size_t looked_at;         /* shared connections whose use was asked for */
 	size_t namespaces_closed; /* of which nothing could be learned */
 };
 
@@ -81,7 +82,7 @@ int tine_scene_read(struct tine_scene *scene, const char *root, int pid,
 void tine_scene_judge(struct tine_scene *scene);
 
 /** Judge again with what the server said (backend.known). */
-void tine_connection_judge(const struct tine_scene *scene, struct tine_connection *connection);
+void tine_connection_judge(struct tine_scene *scene, struct tine_connection *connection);
 
 void tine_scene_free(struct tine_scene *scene);
 

@@ -16,7 +16,8 @@
 
 #define YOUNG_S 2.0 /* a process that may be on its way to exec */
 #define SECOND_LOOK_NS 150000000
-#define MARGIN_S 0.05 /* of times that were taken one after the other */
+#define LOOKED_AT_MAX 2000 /* shared connections whose use is asked for: nobody reads of more */
+#define MARGIN_S 0.05      /* of times that were taken one after the other */
 
 bool tine_process_is_copy(const struct tine_process *a, const struct tine_process *b)
 {
@@ -146,7 +147,7 @@ static double shared_for_s(const struct tine_scene *scene, const struct tine_con
 
 /* ---- judgement ------------------------------------------------------------------------------ */
 
-void tine_connection_judge(const struct tine_scene *scene, struct tine_connection *connection)
+void tine_connection_judge(struct tine_scene *scene, struct tine_connection *connection)
 {
 	double shared_s;
 
@@ -162,8 +163,11 @@ void tine_connection_judge(const struct tine_scene *scene, struct tine_connectio
 	shared_s = shared_for_s(scene, connection);
 	if (shared_s < 0)
 		return;
-	connection->used_s = last_used_s(scene, connection);
-	connection->seen = tine_activity_find(scene, connection);
+	if (scene->looked_at < LOOKED_AT_MAX) {
+		scene->looked_at++;
+		connection->used_s = last_used_s(scene, connection);
+		connection->seen = tine_activity_find(scene, connection);
+	}
 	if (connection->seen ||
 	    (connection->used_s >= 0 && connection->used_s < shared_s - MARGIN_S))
 		connection->sharing = TINE_SHARING_ACTIVE;
