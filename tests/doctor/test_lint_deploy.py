@@ -74,6 +74,9 @@ STARTED = {
         [('web (uwsgi)', 1, 4, 3)]),
     'uvicorn': (
         {'Procfile': 'web: uvicorn app:app --workers 4\n'}, [('web (uvicorn)', 1, 4, 1)]),
+    'fastapi': (
+        {'Dockerfile': 'FROM x\nCMD ["fastapi", "run", "--workers", "4"]\n'},
+        [('fastapi', 1, 4, 1)]),
     'systemd': (
         {'app.service': '[Unit]\nDescription=x\n[Service]\nEnvironment=A=1 WEB_CONCURRENCY=7\n'
                         'ExecStart=/srv/venv/bin/gunicorn app:app\n'}, [('gunicorn', 1, 7, 1)]),

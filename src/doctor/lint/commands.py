@@ -5,7 +5,7 @@ import shlex
 
 from values import HOLE, integer
 
-SERVERS = re.compile(r'(gunicorn|celery|uwsgi|uvicorn|hypercorn)[\d._]*(python[\d.]*)?\Z')
+SERVERS = re.compile(r'(gunicorn|celery|uwsgi|uvicorn|hypercorn|fastapi)[\d._]*(python[\d.]*)?\Z')
 # Words after which the name of a server is not what is run.
 NOT_RUN = {'install', 'add', 'echo', 'which', 'pip', 'apt-get', 'apk', 'pgrep', 'kill', 'grep',
            'command', 'type', 'rm', 'cp', 'uninstall', '#'}
@@ -212,5 +212,10 @@ def uvicorn(service, words):
     service.app = next((word for word in operands if re.match(r'[\w.]+(:.*)?\Z', word)), None)
 
 
+def fastapi(service, words):
+    uvicorn(service, words)
+    service.app = None      # a file, and often left out
+
+
 READERS = {'gunicorn': gunicorn, 'celery': celery, 'uwsgi': uwsgi, 'uvicorn': uvicorn,
-           'hypercorn': uvicorn}
+           'hypercorn': uvicorn, 'fastapi': fastapi}

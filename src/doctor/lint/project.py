@@ -90,6 +90,9 @@ class Project:
     def is_test(self, path):
         return TEST.search(path) is not None
 
+    def is_migration(self, path):
+        return MIGRATION.search(path) is not None
+
     def is_script(self, path):
         return bool(SCRIPT.search(path) or MIGRATION.search(path) or self.facts[path]['main'])
 

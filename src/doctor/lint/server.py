@@ -28,7 +28,8 @@ class Running:
         self.preload = False    # the application is loaded before the fork
         self.asynchronous = False
         self.forks = service.kind in FORKING
-        getattr(self, '_' + {'hypercorn': 'uvicorn'}.get(service.kind, service.kind))(deployments)
+        reader = {'hypercorn': 'uvicorn', 'fastapi': 'uvicorn'}.get(service.kind, service.kind)
+        getattr(self, '_' + reader)(deployments)
 
     @property
     def label(self):
@@ -163,10 +164,20 @@ class Running:
         path = project.module(module) if module else None
         if self.kind == 'celery' and module:
             path = project.module(module + '.celery') or path
-        if path is None or project.is_django or self.kind == 'celery':
+        if self.kind == 'celery' and not project.is_django:
+            tasks = self.task_modules()
+            return tasks + ([(path, '')] if path else []) if tasks or path else self.all_modules()
+        if path is None or project.is_django:
             return self.all_modules() + ([(path, '')] if path else [])
         place = project.function(path, '', '.' + factory) if factory else None
         return [(path, ''), place]
+
+    def task_modules(self):
+        """Celery is told of them in many ways; what all have is a decorator."""
+        return [(path, '') for path, facts in self.project.facts.items()
+                if not self.project.is_test(path) and any(
+                    name.endswith(('.task', '.shared_task'))
+                    for name in facts['functions']['']['calls'])]
 
     def all_modules(self):
         """The application cannot be told from the rest, or finds its modules by itself."""

@@ -63,13 +63,13 @@ def where_string(pool, sources):
     return pool.where
 
 
-def no_tls(pool, sources):
+def no_tls(project, pool, sources):
     server = pool.server
     mode = server.sslmode
     if server.place == 'local' or mode is UNKNOWN and server.postgres is not None:
         return None
     if mode is UNKNOWN:
-        if pool.api == 'django':
+        if pool.api == 'django' or project.is_migration(pool.path):
             return None
         name = pool.variable
         return finding('sslmode-unknown', pool.where,
@@ -138,4 +138,4 @@ def judge(project, pools, idle_limit, sources):
         if not lacking or 'pool_recycle' not in lacking['seen']:
             yield too_old(pool, limit, whose)
         if not lacking or 'TLS' not in lacking['seen']:
-            yield no_tls(pool, sources)
+            yield no_tls(project, pool, sources)

@@ -374,6 +374,8 @@ class Reader:
     def decorated(self, node, function, line):
         name = self.names.dotted(node) or ''
         parts = name.replace('()', '').split('.')
+        if name:
+            self.called(name.replace('()', ''))
         if parts[-1] == 'connect' and len(parts) > 1 and parts[-2] in SIGNALS:
             self.add('hooks', line, kind=SIGNALS[parts[-2]], target='.' + function)
         elif parts[-1] == 'postfork':
