@@ -122,6 +122,7 @@ int main(int argc, char **argv)
 		status = examine(&options);
 	else
 		tine_advice_print(options.framework, options.json, stdout);
+	free((void *)options.conninfo);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return tine_doctor_fail(TINE_EXIT_SYSTEM, "cannot write to standard output: %s",
 					strerror(errno));
