@@ -84,7 +84,7 @@ static void ask(struct probe *probe)
 	tine_error error;
 	double seconds = (double)(tine_clock_ns() - probe->began_ns) / TINE_NS_PER_S;
 
-	if (tine_session_query(probe->session, "", TINE_SESSION_USUAL_MS, NULL, &error) == 0)
+	if (tine_session_query(probe->session, "", TINE_SESSION_QUERY_MS, NULL, &error) == 0)
 		end(probe, ANSWERED);
 	else
 		end(probe, UNANSWERED);
@@ -162,6 +162,16 @@ static bool is_over(const struct probes *probes)
 	return !is_idle;
 }
 
+/* One at a time: when it does not answer, the others need not be asked. */
+static void ask_next(struct probes *probes)
+{
+	for (int i = 0; i < probes->count; i++)
+		if (probes->items[i].state == IDLE && tine_clock_ns() >= probes->items[i].ask_ns) {
+			ask(&probes->items[i]);
+			return;
+		}
+}
+
 static void watch(struct probes *probes)
 {
 	for (int i = 0; i < probes->count; i++)
@@ -171,10 +181,7 @@ static void watch(struct probes *probes)
 	while (!is_over(probes)) {
 		show_progress(probes);
 		wait_for_all(probes);
-		for (int i = 0; i < probes->count; i++)
-			if (probes->items[i].state == IDLE &&
-			    tine_clock_ns() >= probes->items[i].ask_ns)
-				ask(&probes->items[i]);
+		ask_next(probes);
 	}
 	clear_progress(probes);
 }

@@ -48,9 +48,8 @@ void tine_dsn_url_translate(const char *url, const PQconninfoOption *options, ch
 {
 	const char *query = strchr(url, '?');
 	size_t before = query ? (size_t)(query - url) : strlen(url);
-	char *to = ret_url + before, separator = '?';
+	char *to = mempcpy(ret_url, url, before), separator = '?';
 
-	memcpy(ret_url, url, before);
 	for (const char *at = query; at && *at; at = strpbrk(at + 1, "&")) {
 		size_t whole = strcspn(at + 1, "&"), length = strcspn(at + 1, "=&");
 		size_t rest = whole - length;
