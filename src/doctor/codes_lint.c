@@ -39,8 +39,9 @@ const struct tine_code tine_codes_lint[] = {
 		.grade = TINE_GRADE_WARNING,
 		.why = "The new processes inherit the connections that are open when they are "
 		       "forked, and the parent goes on using them.",
-		.change = "Let the first thing that a child does be to forget them, without closing "
-			  "(close=False: SQLAlchemy 1.4.33), or start children with spawn.",
+		.change =
+			"Let the first thing that a child does be to forget them, without closing "
+			"(close=False: SQLAlchemy 1.4.33), or start children with spawn.",
 	},
 	{
 		.code = "dispose-closes-parent",
@@ -117,7 +118,7 @@ const struct tine_code tine_codes_lint[] = {
 		.change = "Set a limit: pool_size and max_overflow, or the pool's max_size.",
 	},
 	{
-		.code = "budget-exceeded",
+		.code = "ceiling-above-limit",
 		.grade = TINE_GRADE_HAZARD,
 		.why = "Under load the server refuses connections (\"too many clients\", 53300), to "
 		       "this application and to everybody else.",
@@ -125,7 +126,7 @@ const struct tine_code tine_codes_lint[] = {
 			  "pooler in between.",
 	},
 	{
-		.code = "budget-exceeded-on-reload",
+		.code = "reload-above-limit",
 		.grade = TINE_GRADE_WARNING,
 		.why = "During a reload or a deployment old and new processes are there together; "
 		       "then the server refuses connections (53300).",
@@ -133,7 +134,7 @@ const struct tine_code tine_codes_lint[] = {
 			  "generations have room.",
 	},
 	{
-		.code = "budget",
+		.code = "ceiling",
 		.grade = TINE_GRADE_OK,
 		.why = "",
 		.change = "",

@@ -89,8 +89,7 @@ static void compare(struct tine_report *report, const char *name, const struct s
 {
 	bool steady = sum->all > limit;
 	struct tine_finding *finding =
-		tine_report_add(report, steady ? "budget-exceeded" : "budget-exceeded-on-reload",
-				name,
+		tine_report_add(report, steady ? "ceiling-above-limit" : "reload-above-limit", name,
 				"%s: %lld connections, %lld during a reload; there may be %d "
 				"(%s)",
 				sum->text, sum->all, sum->all * OVERLAP, limit, whose);
@@ -128,7 +127,7 @@ static void judge(struct tine_report *report, const json_t *deployment, int limi
 	if (limit && sum.all * OVERLAP > limit)
 		compare(report, name, &sum, limit, whose);
 	else
-		keep_numbers(tine_report_add(report, "budget", name,
+		keep_numbers(tine_report_add(report, "ceiling", name,
 					     "%s%s: %lld connections, %lld during a reload%s",
 					     sum.text,
 					     sum.cpus ? " (by this machine's processors)" : "",

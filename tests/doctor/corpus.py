@@ -233,7 +233,7 @@ CASES = {
                 command: gunicorn -w 4 app:app
                 deploy:
                   replicas: 10
-         '''}, {'budget-exceeded-on-reload'},
+         '''}, {'reload-above-limit'},
         {'compose.yaml': '''
             services:
               api:
@@ -250,7 +250,7 @@ CASES = {
             from sqlalchemy.ext.asyncio import create_async_engine
             engine = create_async_engine(os.getenv("DATABASE_URL"), pool_pre_ping=True,
                                          pool_size=10, max_overflow=5)
-         '''}, {'budget-exceeded'},
+         '''}, {'ceiling-above-limit'},
         {'Procfile': 'web: gunicorn -k uvicorn.workers.UvicornWorker -w 4 main:app\n',
          'db.py': '''
             import os

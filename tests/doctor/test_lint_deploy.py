@@ -131,15 +131,15 @@ def test_what_starts_the_project(name, tmp_path):
 # ---- multiplied --------------------------------------------------------------------------------
 
 def test_the_sum_is_shown(tmp_path):
-    found = lint(tmp_path, {**APP, 'Procfile': 'web: gunicorn -w 3 app:app\n'}).of('budget')
+    found = lint(tmp_path, {**APP, 'Procfile': 'web: gunicorn -w 3 app:app\n'}).of('ceiling')
     assert found['grade'] == 'ok'
     assert found['data'] == {'connections': 9, 'overlap': 18, 'limit': None}
     assert 'web (gunicorn) 3 x (2 + 1)' in found['seen']
 
 
-@pytest.mark.parametrize('limit, code', [(18, 'budget'), (17, 'budget-exceeded-on-reload'),
-                                         (9, 'budget-exceeded-on-reload'),
-                                         (8, 'budget-exceeded')])
+@pytest.mark.parametrize('limit, code', [(18, 'ceiling'), (17, 'reload-above-limit'),
+                                         (9, 'reload-above-limit'),
+                                         (8, 'ceiling-above-limit')])
 def test_the_limit(limit, code, tmp_path):
     files = {**APP, 'Procfile': 'web: gunicorn -k gthread --threads 8 -w 3 app:app\n'}
     report = lint(tmp_path, files, '--budget', str(limit))
@@ -150,15 +150,15 @@ def test_the_limit(limit, code, tmp_path):
 def test_threads_that_cannot_use_a_pool_make_it_less_urgent(tmp_path):
     """Three processes of one thread use three connections, whatever the pool could open."""
     files = {**APP, 'Procfile': 'web: gunicorn -w 3 app:app\n'}
-    found = lint(tmp_path, files, '--budget', '8').of('budget-exceeded')
+    found = lint(tmp_path, files, '--budget', '8').of('ceiling-above-limit')
     assert found['grade'] == 'warning' and 'use 3 at once' in found['change']
-    assert lint(tmp_path, files, '--budget', '5').of('budget-exceeded')['grade'] == 'hazard'
+    assert lint(tmp_path, files, '--budget', '5').of('ceiling-above-limit')['grade'] == 'hazard'
 
 
 def test_variables_decide_the_size(tmp_path):
     files = {**APP, 'compose.yml': 'services:\n  web:\n    command: gunicorn -w 3 app:app\n',
              '.env': 'DB_OVERFLOW=10\n'}
-    assert lint(tmp_path, files).of('budget')['data']['connections'] == 36
+    assert lint(tmp_path, files).of('ceiling')['data']['connections'] == 36
 
 
 def test_workers_from_elsewhere_are_a_note(tmp_path):
@@ -176,14 +176,14 @@ def test_files_are_alternatives(tmp_path):
         'compose.yml': 'services:\n  web:\n    command: gunicorn -w 5 app:app\n',
         'Dockerfile': 'FROM x\nCMD gunicorn -w 9 app:app\n'})
     sums = {found['where']: found['data']['connections'] for found in report.findings
-            if found['code'] == 'budget'}
+            if found['code'] == 'ceiling'}
     assert sums == {'Procfile': 9, 'compose.yml': 15}
 
 
 def test_numbers_of_a_file_may_be_any(tmp_path):
     report = lint(tmp_path, {**APP, 'Procfile': 'web: gunicorn -w 99999999999 app:app\n'
                                                 'b: gunicorn -w -7 app:app\n'}, '--budget', '9')
-    assert report.of('budget-exceeded')['data']['connections'] == 3000000
+    assert report.of('ceiling-above-limit')['data']['connections'] == 3000000
     assert 'workers-unknown' in report.codes('note')
 
 
@@ -197,8 +197,8 @@ def test_the_limit_of_a_server(tmp_path, cluster):
     finally:
         cluster.admin_sql('alter database app connection limit -1')
     assert limited.status == 1, limited.errors
-    assert limited.of('budget-exceeded')['data'] == {'connections': 9, 'overlap': 18, 'limit': 7}
+    assert limited.of('ceiling-above-limit')['data'] == {'connections': 9, 'overlap': 18, 'limit': 7}
     free = doctor('--lint', tmp_path, '--json', where + cluster.user, env=environment)
-    assert free.of('budget')['data']['limit'] == 197
+    assert free.of('ceiling')['data']['limit'] == 197
     refused = doctor('--lint', tmp_path, '--json', where + 'nobody', env=environment)
     assert refused.status == 111 and refused.output == '' and 'nobody' in refused.errors

@@ -97,7 +97,7 @@ def test_links(tmp_path):
     os.mkdir(inside / 'folder.py')
     report = lint(inside, {})
     assert skipped(report) == {'linked.py': 'a link that leaves the project'}
-    assert report.of('budget')['where'] == 'Procfile'
+    assert report.of('ceiling')['where'] == 'Procfile'
     assert report.codes() == {'no-pre-ping'}
 
 

@@ -79,7 +79,7 @@ class Forks:
                               '%s forks after the application is loaded; there is a pool (%s), '
                               'and no hook that forgets its connections'
                               % (service.label, others[0].where),
-                              lines=self.hook_lines(service, others[0]))
+                              lines=self.hook_lines(service, others[0]), grade='warning')
 
     def before_fork(self, service, pool):
         how = {'gunicorn': 'gunicorn with --preload', 'uwsgi': 'uwsgi without lazy-apps',
