@@ -43,20 +43,21 @@ class Report:
         return self.finding(code)['grade']
 
 
-def run(*words, secrets=(), env=None):
-    """tine doctor with these words; none of the secrets may show. (CompletedProcess, seconds)"""
+def run(*words, secrets=(), env=None, before=()):
+    """tine doctor with these words, and others before the command; none of the secrets may show.
+    (CompletedProcess, seconds)"""
     began = time.monotonic()
     base = {name: value for name, value in os.environ.items() if not name.startswith('PG')}
-    done = subprocess.run([tine_path(), 'doctor', *map(str, words)], capture_output=True, text=True,
-                          timeout=DOCTOR_SECONDS, stdin=subprocess.DEVNULL,
+    done = subprocess.run([*before, tine_path(), 'doctor', *map(str, words)], capture_output=True,
+                          text=True, timeout=DOCTOR_SECONDS, stdin=subprocess.DEVNULL,
                           env={**base, 'HOME': '/nonexistent', **(env or {})})
     for secret in secrets:
         assert secret not in done.stdout + done.stderr
     return done, time.monotonic() - began
 
 
-def examine(conninfo, *options, secrets=(), env=None):
-    return Report(*run('--json', *options, conninfo, secrets=secrets, env=env))
+def examine(conninfo, *options, **how):
+    return Report(*run('--json', *options, conninfo, **how))
 
 
 class Server(Cluster):

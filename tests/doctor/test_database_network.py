@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -93,13 +94,42 @@ def test_nobody_listens():
     assert found['grade'] == 'hazard' and 'Connection refused' in found['seen']
 
 
-def test_one_of_two_addresses(cluster):
-    """localhost is 127.0.0.1 and ::1 here; a server that listens on one of them."""
-    if len({item[4][0] for item in socket.getaddrinfo('localhost', None)}) < 2:
-        pytest.skip('localhost has one address on this machine')
-    with Proxy(cluster) as proxy:
-        report = through(proxy, host='localhost')
-    assert report.grade('address-unreachable') == 'warning' and 'login' in report.codes()
+def apart(*kind):
+    """Words before a command, for names of the test's own; see names.py."""
+    unshare = ['unshare', '-rmn' if kind[0] == 'dns' else '-rm']
+    if subprocess.run([*unshare, 'mount', '--bind', '/etc/hosts', '/etc/hosts'], check=False,
+                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip('no namespaces on this machine for this user')
+    return [*unshare, sys.executable, os.path.join(os.path.dirname(__file__), 'names.py'), *kind]
+
+
+def test_one_of_two_addresses(proxy, tmp_path):
+    """The proxy listens on one of them."""
+    hosts = tmp_path / 'hosts'
+    hosts.write_text('127.0.0.1 two.example.org\n127.0.0.2 two.example.org\n')
+    report = examine(proxy.conninfo('tls', host='two.example.org'),
+                     before=apart('hosts', str(hosts)), secrets=[proxy.server.password])
+    found = report.finding('address-unreachable')
+    assert found['grade'] == 'warning' and found['seen'].startswith('127.0.0.2: Connection refused')
+    assert report.grade('address-connected') == 'ok' and 'login' in report.codes()
+    hosts.write_text('127.0.0.1 two.example.org\n')
+    report = examine(proxy.conninfo('tls', host='two.example.org'),
+                     before=apart('hosts', str(hosts)), secrets=[proxy.server.password])
+    assert 'address-unreachable' not in report.codes()
+
+
+def test_a_server_of_names_that_is_slow():
+    report = examine('host=db.example.org port=1', before=apart('dns', '0.6'))
+    assert report.grade('name-slow') == 'note' and 'host-unreachable' in report.codes()
+    report = examine('host=db.example.org port=1', before=apart('dns', '0'))
+    assert report.grade('name-resolved') == 'ok'
+
+
+def test_a_server_of_names_that_is_silent():
+    """libc alone would wait for 20 s."""
+    report = examine('host=db.example.org connect_timeout=%d' % TIMEOUT, before=apart('dns', '-'))
+    assert 'did not answer' in report.finding('name-unresolved')['seen']
+    assert report.seconds < TIMEOUT + MARGIN
 
 
 def test_no_socket(tmp_path):
