@@ -120,6 +120,11 @@ CASES = {
     def init(**_):
         reset_pools()
 '''}, ()),
+    'dispose-in-child-under-tine': (
+        {'.env': URL, 'db.py': DB, 'app.py': APP, 'gunicorn.conf.py': FORGET.replace('close=False',
+                                                                                   '')},
+        {'Procfile': 'web: gunicorn --preload -w 4 app:app\n'}, {'dispose-closes-parent'},
+        {'Procfile': 'web: tine run -q -- gunicorn --preload -w 4 app:app\n'}, ()),
     'at-fork-dispose': (
         {'.env': URL},
         {'scheduler.py': DB + '    os.register_at_fork(after_in_child=engine.dispose)\n'},

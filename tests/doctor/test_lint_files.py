@@ -68,6 +68,29 @@ def test_rubbish_in_other_files(name, tmp_path):
         assert report.codes() == {'no-pre-ping'}
 
 
+@pytest.mark.parametrize('name, content', [
+    ('.env', b'A=x' + b' ' * (MIB - 10) + b'y'),
+    ('.env', b'A=x' + b' \t' * (MIB // 2 - 10) + b'y'),
+    ('compose.yml', b'a: [\n' + b'  ' + b'x' * 50 + b'\n' * 19000),
+    ('compose.yml', b'\n'.join([b'a' + b' ' * 3900 + b'b'] * 250)),
+    ('compose.yml', b'\n'.join([b'"' + b'\\' * 3900] * 250)),
+    ('run.sh', b'gunicorn -w 3 "a" b\n' * (MIB // 25)),
+    ('Procfile', b'web: gunicorn -w $(' + b'$(' * 9000 + b'\n'),
+    ('Procfile', b'web: gunicorn -w 3 db:app\n' * (MIB // 30)),
+    ('Dockerfile', b'ENV ' + b'a=$b ' * (MIB // 6)),
+    ('uwsgi.ini', b'[uwsgi]\n' + b'a=' + b'\\\n' * (MIB // 4)),
+    ('a.py', b'import a, b\n' * (MIB // 15)),
+    ('a.py', b'x = x\n' * (MIB // 8)),
+    ('a.py', b'create_engine(x)\n' * (MIB // 20)),
+    ('a.py', b'from sqlalchemy import *\n' + b'x = create_engine(**x)\n' * (MIB // 30)),
+    ('a.py', b'def f(): g()\ndef g(): f()\nf()\n' * (MIB // 40)),
+], ids=lambda value: value if isinstance(value, str) else repr(value[:14]))
+def test_nothing_takes_long(name, content, tmp_path):
+    start = time.monotonic()
+    lint(tmp_path, {**GOOD, name: content})
+    assert time.monotonic() - start < 45
+
+
 def test_control_bytes_in_names(tmp_path):
     name = b'\x1b[31mred\n\xff\xc3\xa9.py'
     with open(os.path.join(os.fsencode(tmp_path), name), 'w') as file:

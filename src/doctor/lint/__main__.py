@@ -9,6 +9,7 @@ Options: --idle-limit SECONDS (0: not told)
 """
 import json
 import re
+import signal
 import sys
 
 import budget
@@ -21,6 +22,7 @@ from project import Project
 from server import Running
 from walk import Walk
 
+ALL_SECONDS = 170   # tine-doctor waits for ten more
 NOT_PLAIN = re.compile('[^ -~]')
 
 
@@ -104,6 +106,7 @@ def clean(value):
 
 def main():
     path, idle_limit = arguments(sys.argv[1:])
+    signal.alarm(ALL_SECONDS)
     try:
         if sys.version_info < (3, 9):
             result = {'error': 'needs Python 3.9 or newer, and %s is %d.%d'

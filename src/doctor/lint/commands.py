@@ -6,6 +6,7 @@ import shlex
 from values import HOLE, integer
 
 SERVERS = re.compile(r'(gunicorn|celery|uwsgi|uvicorn|hypercorn|fastapi)[\d._]*(python[\d.]*)?\Z')
+SERVER_NAME = re.compile(r'gunicorn|celery|uwsgi|uvicorn|hypercorn|fastapi')
 # Words after which the name of a server is not what is run.
 NOT_RUN = {'install', 'add', 'echo', 'which', 'pip', 'apt-get', 'apk', 'pgrep', 'kill', 'grep',
            'command', 'type', 'rm', 'cp', 'uninstall', '#'}

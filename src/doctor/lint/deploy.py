@@ -8,12 +8,13 @@ scripts.
 """
 import json
 import os
-import re
 
 import commands
 import yamlish
 from commands import Service
 from values import integer
+
+MAX_SERVICES = 200     # of one file, and of files
 
 
 class Deployment:
@@ -48,15 +49,15 @@ def variables(text):
     """The variables of a .env file."""
     found = {}
     for line in text.split('\n')[:5000]:
-        match = re.match(r'\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*\Z', line)
-        if not match:
+        name, equals, value = line.partition('=')
+        name, value = name.split()[-1:], value.strip()
+        if not equals or not name or not name[0].isidentifier():
             continue
-        value = match.group(2)
         if len(value) > 1 and value[0] in '"\'' and value[0] in value[1:]:
             value = value[1:value.index(value[0], 1)]
         else:
-            value = re.split(r'\s+#', value)[0]
-        found[match.group(1)] = value
+            value = value.partition(' #')[0].rstrip()
+        found[name[0]] = value
     return found
 
 
@@ -182,16 +183,16 @@ class Deployments:
         self.deployment('the project', rest)
 
     def deployment(self, name, services):
-        if services:
+        if services and len(self.list) < MAX_SERVICES:
             made = Deployment(name)
-            made.services = services
+            made.services = services[:MAX_SERVICES]
             self.list.append(made)
 
     def from_procfile(self, path, text):
         found = []
         for number, line in logical_lines(text):
             name, colon, command = line.partition(':')
-            if not colon:
+            if not colon or len(found) >= MAX_SERVICES:
                 continue
             where = '%s:%d' % (path, number)
             for service in self.from_words(['sh', '-c', command], where, self.environment):
@@ -225,7 +226,8 @@ class Deployments:
     def from_script(self, path, text, environment):
         found = []
         for number, line in logical_lines(text):
-            found += commands.text_services(line, '%s:%d' % (path, number), environment)
+            if len(found) < MAX_SERVICES and commands.SERVER_NAME.search(line):
+                found += commands.text_services(line, '%s:%d' % (path, number), environment)
         return found
 
     def from_ini_alone(self):

@@ -137,9 +137,9 @@ class Forks:
     def closing(self):
         """dispose() without close=False, or close(), of what a child inherited."""
         project = self.project
-        starts = list(project.hooks(*CHILD_KINDS))
+        starts = list(project.hooks(*(kind for kind in CHILD_KINDS if not self.guarded(kind))))
         for service in self.running:
-            if service.kind == 'gunicorn' and service.preload:
+            if service.kind == 'gunicorn' and service.preload and not service.guarded:
                 starts += service.hooks(CHILD_HOOKS)
         children = project.reach(starts)
         imports = project.reach([(path, '') for path in project.facts])
@@ -153,6 +153,12 @@ class Forks:
                               lines=['%s.dispose(close=False)' % op['name'].rsplit('.', 1)[0]
                                      .lstrip('.').replace('()', '()')]
                               if 'dispose' in what else [])
+
+    def guarded(self, kind):
+        """Whether all that could run such hooks is started under tine."""
+        servers = [service for service in self.all
+                   if kind.split('_')[0] in (service.kind, 'fork', 'process')]
+        return bool(servers) and all(service.guarded for service in servers)
 
     def closes(self, path, op):
         recv, _, attr = op['name'].rpartition('.')
@@ -174,9 +180,7 @@ class Forks:
     def early(self):
         """Connections and queries at import, and in hooks of the master."""
         project = self.project
-        app = set()
-        for service in self.all:
-            app |= self.loads[service]
+        app = set().union(*self.loads.values())
         if not self.all:
             app = project.reach([(path, '') for path in project.facts
                                  if not project.is_test(path) and not project.is_script(path)]

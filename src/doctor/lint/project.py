@@ -60,6 +60,8 @@ class Project:
         self.facts = facts
         self.environment = environment
         self.index = {}
+        self.settings = {}
+        self.reached = {}
         self.packages = {os.path.dirname(path) for path in facts
                          if os.path.basename(path) == '__init__.py'}
         for path in facts:
@@ -145,7 +147,9 @@ class Project:
     def setting(self, name):
         """[(path, value)] of a setting by its name alone, wherever it is set: in a module, in a
         class of settings, in app.config."""
-        found = []
+        if name in self.settings:
+            return self.settings[name]
+        found = self.settings[name] = []
         for path, facts in self.facts.items():
             if self.is_test(path):
                 continue
@@ -253,7 +257,14 @@ class Project:
 
     def reach(self, starts):
         """All places that run when these do."""
-        seen, pending = set(), [place for place in starts if place]
+        pending = [place for place in starts if place]
+        key = frozenset(pending)
+        if key not in self.reached:
+            self.reached[key] = self.follow(pending)
+        return self.reached[key]
+
+    def follow(self, pending):
+        seen = set()
         while pending and len(seen) < MAX_PLACES:
             path, func = pending.pop()
             if (path, func) in seen:

@@ -9,10 +9,11 @@ import re
 
 MAX_LINES = 20000
 MAX_LINE = 4000
+MAX_CONTINUED = 500
 MAX_DEPTH = 40
 
 KEY = re.compile(r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#\[\]{},&*!|>'"%@`-][^#]*?"""
-                 r"""|-[^\s#][^#]*?|<<)\s*:(?=\s|\Z)\s*(?P<rest>.*)\Z""")
+                 r"""|-[^\s#][^#]*?|<<):(?=\s|\Z)(?P<rest>.*)\Z""")
 BLOCK = re.compile(r'[|>][-+\d]*\Z')
 
 
@@ -97,7 +98,7 @@ class Reader:
                 return result, start
             key, number = unquote(match.group('key')), self.at + 1
             self.at += 1
-            value = self.value(match.group('rest'), indent, depth)
+            value = self.value(match.group('rest').strip(), indent, depth)
             if key == '<<':
                 self.merge(result, value[0])
             else:
@@ -177,6 +178,8 @@ class Reader:
             if line is None or (line[0] <= indent and not unclosed):
                 break
             parts.append(line[1])
+            if len(parts) > MAX_CONTINUED:
+                raise Problem('line %d: a text of more than %d lines' % (number, MAX_CONTINUED))
             self.at += 1
         text = ' '.join(parts)
         if text[:1] in ('[', '{'):
