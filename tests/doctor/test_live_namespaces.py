@@ -47,7 +47,7 @@ def families():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
-def test_another_namespace_as_root():
+def test_another_namespace_as_root(cluster):
     names, servers = families()
     with namespace(['unshare', '-n'], names) as said:
         assert said['netns'] != os.stat('/proc/self/ns/net').st_ino
@@ -57,6 +57,8 @@ def test_another_namespace_as_root():
         # asked, not read from files: it knows when they were used
         assert all(one['used_s'] is not None for finding in result.report['findings']
                    for one in finding['data']['connections'])
+        # it is back in its own afterwards, where the server is
+        assert 'backend-not-found' in doctor('--pid', said['opener'], cluster.conninfo('tls')).codes
         check({'findings': [one for one in doctor('--all').report['findings']
                             if str(said['opener']) in one['where']]}, said, servers)
 

@@ -70,6 +70,14 @@ def sessions(cluster):
         "select pid from pg_stat_activity where usename = 'app'")}
 
 
+@pytest.fixture(autouse=True)
+def no_sessions(cluster):
+    """Sessions that a killed server of the test before left behind are gone."""
+    cluster.admin_sql("select pg_terminate_backend(pid) from pg_stat_activity"
+                      " where usename = 'app'")
+    procs.wait_until(lambda: not sessions(cluster), what='the end of all sessions')
+
+
 def check_shared(result, proc, cluster):
     """All connections made at import, with the master and all workers, and the line that mends."""
     assert (result.status, result.codes) == (1, ['shared-connection'])
