@@ -143,6 +143,11 @@ def test_an_authority_that_nobody_knows(server, authority, certified):
     assert report.grade('certificate-untrusted') == 'hazard'
     assert server.examine(sslmode='require').grade('certificate-untrusted') == 'note'
     assert 'certificate-untrusted' not in checked(server, authority).codes()
+    # that it has expired as well does not hide it
+    certified(days=-1)
+    report = server.examine(sslmode='verify-ca', sslrootcert=server.ca)
+    assert {'certificate-untrusted', 'certificate-expired'} <= report.codes()
+    assert 'certificate-untrusted' not in checked(server, authority).codes()
 
 
 def test_no_file_of_authorities(server):
