@@ -41,7 +41,7 @@ static void add_finding(struct tine_report *report, const json_t *found)
 	struct tine_finding *finding =
 		tine_report_add(report, text(found, "code"), text(found, "where"), "%s",
 				text(found, "seen"));
-	const json_t *line;
+	const json_t *lines = json_object_get(found, "lines");
 	size_t i;
 
 	for (i = 0; i < sizeof(grades) / sizeof(grades[0]); i++)
@@ -49,9 +49,8 @@ static void add_finding(struct tine_report *report, const json_t *found)
 			tine_finding_set_grade(finding, grades[i].grade);
 	if (*text(found, "change"))
 		tine_finding_set_change(finding, "%s", text(found, "change"));
-	json_array_foreach(json_object_get(found, "lines"), i, line)
-	{
-		char *copy = without_secrets(json_string_value(line));
+	for (i = 0; i < json_array_size(lines); i++) {
+		char *copy = without_secrets(json_string_value(json_array_get(lines, i)));
 
 		if (copy)
 			tine_finding_add_line(finding, "%s", copy);
@@ -75,23 +74,31 @@ static void keep_facts(struct tine_report *report, json_t *seen)
 	json_object_set(facts, "deployments", json_object_get(seen, "deployments"));
 }
 
+static void summarize(struct tine_report *report, const char *path, const json_t *seen)
+{
+	long long files = json_integer_value(json_object_get(seen, "files"));
+	size_t pools = count(seen, "pools"), ways = count(seen, "deployments");
+
+	tine_report_summarize(report, "%s: %lld file%s, %zu pool%s, %zu way%s to start it", path,
+			      files, files == 1 ? "" : "s", pools, pools == 1 ? "" : "s", ways,
+			      ways == 1 ? "" : "s");
+}
+
 int tine_doctor_lint(struct tine_report *report, const struct tine_doctor_options *options)
 {
 	const char *whose;
 	const json_t *found;
-	json_t *seen;
-	size_t i;
+	json_t *seen = NULL;
 	int limit, rc = tine_lint_limit(options, &limit, &whose);
 
 	if (rc == 0)
 		rc = tine_lint_read(options, &seen);
 	if (rc < 0)
 		return rc;
-	tine_report_summarize(report, "%s: %lld files, %zu pools, %zu ways to start it",
-			      options->lint,
-			      (long long)json_integer_value(json_object_get(seen, "files")),
-			      count(seen, "pools"), count(seen, "deployments"));
-	json_array_foreach(json_object_get(seen, "findings"), i, found) add_finding(report, found);
+	summarize(report, options->lint, seen);
+	found = json_object_get(seen, "findings");
+	for (size_t i = 0; i < json_array_size(found); i++)
+		add_finding(report, json_array_get(found, i));
 	tine_lint_budget(report, json_object_get(seen, "deployments"), limit, whose);
 	keep_facts(report, seen);
 	json_decref(seen);

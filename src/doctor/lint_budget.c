@@ -20,7 +20,6 @@ struct sum {
 	long long all;     /* what the pools can open */
 	long long at_once; /* what the threads there are can use */
 	bool unknown;      /* a number of processes is not known */
-	bool unlimited;    /* a pool has no limit */
 	bool cpus;         /* a number of processes is that of this machine's processors */
 	char text[400];    /* "web 4 x (5 + 10)" */
 };
@@ -64,10 +63,9 @@ static void add_service(struct sum *sum, const json_t *service)
 		sum->unknown = true;
 		return;
 	}
-	if (number(service, "each") < 0) {
-		sum->unlimited = true;
+	/* That is a finding of its own. */
+	if (number(service, "each") < 0)
 		return;
-	}
 	sum->all += replicas * workers * number(service, "each");
 	sum->at_once += replicas * workers * number(service, "at_once");
 	add_text(sum, service);
@@ -109,11 +107,11 @@ static void judge(struct tine_report *report, const json_t *deployment, int limi
 {
 	const char *name = text(deployment, "name");
 	struct sum sum = { 0 };
-	const json_t *service;
-	size_t i;
+	const json_t *services = json_object_get(deployment, "services");
 
-	json_array_foreach(json_object_get(deployment, "services"), i, service)
-	{
+	for (size_t i = 0; i < json_array_size(services); i++) {
+		const json_t *service = json_array_get(services, i);
+
 		add_service(&sum, service);
 		if (json_is_true(json_object_get(service, "counts")) && number(service, "each") < 0)
 			tine_report_add(report, "pool-unlimited", text(service, "where"), "%s: %s",
@@ -139,8 +137,6 @@ static void judge(struct tine_report *report, const json_t *deployment, int limi
 void tine_lint_budget(struct tine_report *report, const json_t *deployments, int limit,
 		      const char *whose)
 {
-	const json_t *deployment;
-	size_t i;
-
-	json_array_foreach(deployments, i, deployment) judge(report, deployment, limit, whose);
+	for (size_t i = 0; i < json_array_size(deployments); i++)
+		judge(report, json_array_get(deployments, i), limit, whose);
 }

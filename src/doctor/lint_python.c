@@ -25,8 +25,6 @@
 #define ANSWER_MS 180000 /* the program itself gives up reading before that */
 #define ANSWER_BYTES (64 << 20)
 
-extern char **environ;
-
 /* ---- which Python --------------------------------------------------------------------------- */
 
 /* A relative entry of PATH could lead into the project. */
@@ -147,14 +145,14 @@ static json_t *run(const char *const words[])
 	char *answer;
 	json_t *seen = NULL;
 	size_t size;
-	pid_t pid;
+	pid_t pid = 0;
 	int rc;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return NULL;
 	rc = start(words, ends[1], &pid);
 	close(ends[1]);
-	if (rc == 0) {
+	if (rc == 0 && pid > 0) {
 		answer = read_answer(ends[0], &size);
 		if (answer)
 			seen = json_loadb(answer, size, 0, NULL);
