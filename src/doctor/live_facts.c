@@ -28,13 +28,12 @@ static json_t *seconds_json(double seconds)
 static json_t *holder_json(const struct tine_scene *scene, const struct tine_connection *connection,
 			   size_t *at)
 {
-	const struct tine_process *process = tine_scene_holder(scene, &connection->holds[*at]);
+	const uint32_t index = connection->holds[*at].process;
+	const struct tine_process *process = &scene->procs.items[index];
 	const char *role = "copy";
 	json_t *fds = json_array();
 
-	for (; *at < connection->holds_count &&
-	       tine_scene_holder(scene, &connection->holds[*at]) == process;
-	     ++*at)
+	for (; *at < connection->holds_count && connection->holds[*at].process == index; ++*at)
 		json_array_append_new(fds, json_integer(connection->holds[*at].fd));
 	if (process == connection->opener)
 		role = "opener";

@@ -111,20 +111,27 @@ static int read_options(int argc, char **argv, struct tine_doctor_options *ret_o
 	return check(ret_options);
 }
 
+static int run(const struct tine_doctor_options *options)
+{
+	int status = TINE_EXIT_OK;
+
+	if (chosen(options))
+		status = examine(options);
+	else
+		tine_advice_print(options->framework, options->json, stdout);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return tine_doctor_fail(TINE_EXIT_SYSTEM, "cannot write to standard output: %s",
+				strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
-	struct tine_doctor_options options;
+	struct tine_doctor_options options = { 0 };
 	int status = read_options(argc, argv, &options);
 
-	if (status != TINE_EXIT_OK)
-		return status;
-	if (chosen(&options))
-		status = examine(&options);
-	else
-		tine_advice_print(options.framework, options.json, stdout);
+	if (status == TINE_EXIT_OK)
+		status = run(&options);
 	free((void *)options.conninfo);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return tine_doctor_fail(TINE_EXIT_SYSTEM, "cannot write to standard output: %s",
-					strerror(errno));
 	return status;
 }

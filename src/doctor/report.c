@@ -31,7 +31,7 @@ static char *clean(char *text)
 	return text;
 }
 
-static char *formatted(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *formatted(const char *format, va_list args)
 {
 	char *text = NULL;
 
@@ -40,7 +40,8 @@ static char *formatted(const char *format, va_list args)
 	return clean(text);
 }
 
-static void replace(char **field, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void replace(char **field, const char *format,
+							  va_list args)
 {
 	char *text = formatted(format, args);
 

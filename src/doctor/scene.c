@@ -135,7 +135,7 @@ static void learn_local_servers(struct tine_scene *scene)
 	const struct passwd *account = getpwnam("postgres");
 
 	for (size_t i = 0; i < scene->sockets.listeners_count; i++) {
-		const struct tine_socket *socket = scene->sockets.listeners[i];
+		const struct tine_socket *socket = scene->sockets.listeners[i].socket;
 
 		if ((account && account->pw_uid != 0 && socket->user == account->pw_uid) ||
 		    server_of(scene, socket->inode))

@@ -84,8 +84,8 @@ static int compare_ends(const struct tine_socket *a, const struct tine_socket *b
 
 static int by_ends(const void *left, const void *right)
 {
-	const struct tine_socket *a = *(struct tine_socket *const *)left;
-	const struct tine_socket *b = *(struct tine_socket *const *)right;
+	const struct tine_socket *a = ((const struct tine_socket_place *)left)->socket;
+	const struct tine_socket *b = ((const struct tine_socket_place *)right)->socket;
 	int order = compare_ends(a, b);
 
 	if (order)
@@ -95,17 +95,17 @@ static int by_ends(const void *left, const void *right)
 
 static int by_port(const void *left, const void *right)
 {
-	const struct tine_socket *a = *(struct tine_socket *const *)left;
-	const struct tine_socket *b = *(struct tine_socket *const *)right;
+	const struct tine_socket *a = ((const struct tine_socket_place *)left)->socket;
+	const struct tine_socket *b = ((const struct tine_socket_place *)right)->socket;
 
 	if (a->netns != b->netns)
 		return a->netns < b->netns ? -1 : 1;
 	return a->local.port - b->local.port;
 }
 
-static struct tine_socket **pointers(size_t count)
+static struct tine_socket_place *places(size_t count)
 {
-	struct tine_socket **array = reallocarray(NULL, count, sizeof(*array));
+	struct tine_socket_place *array = reallocarray(NULL, count, sizeof(*array));
 
 	if (!array)
 		errx(TINE_EXIT_SYSTEM, "doctor: out of memory");
@@ -117,15 +117,15 @@ void tine_sockets_sort(struct tine_sockets *sockets)
 	if (!sockets->count)
 		return;
 	qsort(sockets->items, sockets->count, sizeof(*sockets->items), by_inode);
-	sockets->by_ends = pointers(sockets->count);
-	sockets->listeners = pointers(sockets->count);
+	sockets->by_ends = places(sockets->count);
+	sockets->listeners = places(sockets->count);
 	for (size_t i = 0; i < sockets->count; i++) {
 		struct tine_socket *socket = &sockets->items[i];
 
 		if (socket->family != AF_UNIX && socket->state == TCP_LISTEN)
-			sockets->listeners[sockets->listeners_count++] = socket;
+			sockets->listeners[sockets->listeners_count++].socket = socket;
 		else if (socket->family != AF_UNIX)
-			sockets->by_ends[sockets->by_ends_count++] = socket;
+			sockets->by_ends[sockets->by_ends_count++].socket = socket;
 	}
 	qsort(sockets->by_ends, sockets->by_ends_count, sizeof(*sockets->by_ends), by_ends);
 	qsort(sockets->listeners, sockets->listeners_count, sizeof(*sockets->listeners), by_port);
@@ -152,14 +152,15 @@ const struct tine_socket *tine_sockets_find(const struct tine_sockets *sockets, 
 }
 
 /* The place of the first socket that is not below the key. */
-static size_t lower_bound(const struct tine_sockets *sockets, const struct tine_socket *key)
+static size_t lower_bound(const struct tine_sockets *sockets, struct tine_socket *key)
 {
+	const struct tine_socket_place place = { key };
 	size_t low = 0, high = sockets->by_ends_count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (by_ends(&sockets->by_ends[middle], &key) < 0)
+		if (by_ends(&sockets->by_ends[middle], &place) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -170,11 +171,11 @@ static size_t lower_bound(const struct tine_sockets *sockets, const struct tine_
 const struct tine_socket *tine_sockets_peer(const struct tine_sockets *sockets,
 					    const struct tine_socket *socket)
 {
-	const struct tine_socket key = { .local = socket->remote, .remote = socket->local };
+	struct tine_socket key = { .local = socket->remote, .remote = socket->local };
 	const struct tine_socket *found = NULL;
 
 	for (size_t i = lower_bound(sockets, &key); i < sockets->by_ends_count; i++) {
-		const struct tine_socket *candidate = sockets->by_ends[i];
+		const struct tine_socket *candidate = sockets->by_ends[i].socket;
 
 		if (compare_ends(candidate, &key) != 0)
 			break;
@@ -187,11 +188,11 @@ const struct tine_socket *tine_sockets_peer(const struct tine_sockets *sockets,
 
 bool tine_sockets_is_accepted(const struct tine_sockets *sockets, const struct tine_socket *socket)
 {
-	const struct tine_socket key = { .netns = socket->netns,
-					 .local = { .port = socket->local.port } };
-	const struct tine_socket *pointer = &key;
+	struct tine_socket key = { .netns = socket->netns,
+				   .local = { .port = socket->local.port } };
+	const struct tine_socket_place place = { &key };
 
 	return sockets->listeners_count &&
-	       bsearch(&pointer, sockets->listeners, sockets->listeners_count,
+	       bsearch(&place, sockets->listeners, sockets->listeners_count,
 		       sizeof(*sockets->listeners), by_port) != NULL;
 }

@@ -32,12 +32,17 @@ struct tine_socket {
 	struct tine_endpoint local, remote; /* TCP */
 };
 
+/* For orders other than that of the table. */
+struct tine_socket_place {
+	struct tine_socket *socket;
+};
+
 struct tine_sockets {
 	struct tine_socket *items; /* by inode after tine_sockets_sort() */
 	size_t count;
-	struct tine_socket **by_ends; /* TCP connections, by local and remote end */
+	struct tine_socket_place *by_ends; /* TCP connections, by local and remote end */
 	size_t by_ends_count;
-	struct tine_socket **listeners; /* TCP, by namespace and port */
+	struct tine_socket_place *listeners; /* TCP, by namespace and port */
 	size_t listeners_count;
 	bool no_unix_peers; /* of some namespace they are not told */
 };
