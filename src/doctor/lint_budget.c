@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define OVERLAP 2
-#define PROCESSES_MAX 1000000 /* numbers of a file may be any */
+#define NUMBER_MAX 10000 /* those of a file may be any; three are multiplied */
 
 struct sum {
 	long long all;     /* what the pools can open */
@@ -29,7 +29,7 @@ static long long number(const json_t *object, const char *key)
 	const json_t *value = json_object_get(object, key);
 	long long result = json_is_integer(value) ? json_integer_value(value) : -1;
 
-	return result > PROCESSES_MAX ? PROCESSES_MAX : result;
+	return result > NUMBER_MAX ? NUMBER_MAX : result;
 }
 
 static const char *text(const json_t *object, const char *key)

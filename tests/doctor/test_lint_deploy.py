@@ -183,8 +183,20 @@ def test_files_are_alternatives(tmp_path):
 def test_numbers_of_a_file_may_be_any(tmp_path):
     report = lint(tmp_path, {**APP, 'Procfile': 'web: gunicorn -w 99999999999 app:app\n'
                                                 'b: gunicorn -w -7 app:app\n'}, '--budget', '9')
-    assert report.of('ceiling-above-limit')['data']['connections'] == 3000000
+    assert report.of('ceiling-above-limit')['data']['connections'] == 30000
     assert 'workers-unknown' in report.codes('note')
+
+
+@pytest.mark.parametrize('number', ['float("inf")', '1e999', '-1e999', 'float("nan")', '10**400',
+                                    '9' * 400, '1 << 70', '2.5', '-3', 'True', '"7"', '0 / 0'])
+def test_numbers_of_python_may_be_any(number, tmp_path):
+    report = lint(tmp_path, {
+        'app.py': 'from sqlalchemy import create_engine\nN = %s\nengine = create_engine("postgresql://'
+                  'localhost/x", pool_pre_ping=True, pool_size=N, max_overflow=N, pool_recycle=N)\n'
+                  % number, 'gunicorn.conf.py': 'workers = %s\nthreads = %s\n' % (number, number)},
+        '--budget', '10', '--idle-limit', '10')
+    pool, = report.json['lint']['pools']
+    assert pool['size'] is None or abs(pool['size']) < 100
 
 
 def test_the_limit_of_a_server(tmp_path, cluster):

@@ -48,7 +48,8 @@ class Pool:
             if not self.kept:
                 return 0, None
             kept, more = self.number(5, 'pool_size'), self.number(10, 'max_overflow')
-            return (None if kept == 0 else kept), (None if more == -1 else more)
+            return (kept if kept and kept > 0 else None), \
+                (more if more is not None and more >= 0 else None)
         if self.api.startswith('psycopg_pool'):
             least = self.number(4, 'min_size')
             return self.number(least, 'max_size'), 0

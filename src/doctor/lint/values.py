@@ -3,6 +3,7 @@
 
 Unknown is a value of its own: nothing is guessed. In a string, a part that is not known is HOLE.
 """
+import math
 import os
 
 UNKNOWN = type('Unknown', (), {'__repr__': lambda self: 'UNKNOWN'})()
@@ -159,7 +160,8 @@ KINDS = ('v', 'n', 'e', 'cast', 'd', 'l', 'j', 'op', 'or', 'if', 'cpu', 'url', '
 
 
 def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) \
+        and math.isfinite(value)
 
 
 def as_text(value):
@@ -198,7 +200,7 @@ def integer(value):
     """An int of a number or of its text, else None."""
     if isinstance(value, str) and len(value) < 12 and value.strip().lstrip('-').isdigit():
         return int(value)
-    return int(value) if is_number(value) and value == value else None
+    return int(value) if is_number(value) else None
 
 
 def truth(value):
