@@ -12,8 +12,7 @@ const struct tine_command tine_commands[] = {
 	{ "run", TINE_COMMAND_RUN, "[--] CMD [ARG...]",
 	  "Run a command whose forked children never share a connection", NULL, tine_cmd_run },
 	{ "doctor", TINE_COMMAND_DOCTOR, "[--] [CONNINFO]",
-	  "Say what is wrong with the connections of processes, a server, a project", "tine-doctor",
-	  NULL },
+	  "Say what is wrong with connections, a server or a project", "tine-doctor", NULL },
 	{ "version", TINE_COMMAND_VERSION, "", "Print the version and where the preload library is",
 	  NULL, tine_cmd_version },
 };

@@ -21,8 +21,9 @@ static const struct {
 		.command = "tine run -- gunicorn --preload --config gunicorn.conf.py app:app",
 		.file = "gunicorn.conf.py",
 		.settings =
-			"# Without tine: the master closes its idle connections before each fork, so that\n"
-			"# a worker inherits none. engine is the application's SQLAlchemy engine.\n"
+			"# Without tine: the master closes its idle connections before each\n"
+			"# fork, so that a worker inherits none. engine is the application's\n"
+			"# SQLAlchemy engine.\n"
 			"def pre_fork(server, worker):\n"
 			"    from app import engine\n"
 			"    engine.dispose()\n",
@@ -32,8 +33,9 @@ static const struct {
 		.command = "tine run -- celery -A tasks worker --pool prefork",
 		.file = "tasks.py",
 		.settings =
-			"# Without tine: the main process closes what the import opened before it forks its\n"
-			"# pool, and opens none later. engine is the application's SQLAlchemy engine.\n"
+			"# Without tine: the main process closes what the import opened before\n"
+			"# it forks its pool, and opens none later. engine is the application's\n"
+			"# SQLAlchemy engine.\n"
 			"from celery.signals import worker_init\n"
 			"\n"
 			"@worker_init.connect\n"
