@@ -191,6 +191,7 @@ def test_several_hosts(server, standby):
     report = examine(both(standby, server, target_session_attrs='read-write'))
     assert 'roles-mixed' not in report.codes()
     assert report.finding('role')['where'].endswith(':%d' % server.port)
+    assert report.finding('role-other')['where'].endswith(':%d' % standby.port)
     report = examine(both(server, standby, target_session_attrs='prefer-standby'))
     assert report.finding('role')['where'].endswith(':%d' % standby.port)
 
