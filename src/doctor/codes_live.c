@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #define START_UNDER_TINE                                                                           \
-	"Start the program under tine: inherited connections then become dead ends in each child, " \
-	"and its driver opens its own."
+	"Start the program under tine: inherited connections then become dead ends in each "       \
+	"child, and its driver opens its own."
 
 const struct tine_code tine_codes_live[] = {
 	{
@@ -115,16 +115,16 @@ const struct tine_code tine_codes_live[] = {
 		.code = "budget-exceeded",
 		.grade = TINE_GRADE_HAZARD,
 		.why = "Further connections are refused (\"too many clients\"), to everybody.",
-		.change = "Lower pool sizes or workers, or put a pooler in between: workers x (pool "
-			  "size + overflow), twice during a rolling restart, has to fit.",
+		.change = "Lower pool sizes or workers, or put a pooler in between: workers x "
+			  "(pool size + overflow), twice during a rolling restart, has to fit.",
 	},
 	{
 		.code = "budget-near",
 		.grade = TINE_GRADE_WARNING,
 		.why = "A rolling restart or a burst takes what is left; then connections are "
 		       "refused, to everybody.",
-		.change = "Lower pool sizes or workers, or put a pooler in between: workers x (pool "
-			  "size + overflow), twice during a rolling restart, has to fit.",
+		.change = "Lower pool sizes or workers, or put a pooler in between: workers x "
+			  "(pool size + overflow), twice during a rolling restart, has to fit.",
 	},
 	{
 		.code = "closed-by-server",

@@ -74,4 +74,5 @@ def holders_of(connection):
 
 def inode_of(pid, fd):
     """The socket that a descriptor of a process is."""
-    return int(re.fullmatch(r'socket:\[(\d+)\]', os.readlink('/proc/%d/fd/%d' % (pid, fd))).group(1))
+    link = os.readlink('/proc/%d/fd/%d' % (pid, fd))
+    return int(re.fullmatch(r'socket:\[(\d+)\]', link).group(1))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Sockets of other network namespaces: asked by root, read from files by others; IPv4, IPv6, mapped,
-and a unix socket that reaches across."""
+"""Sockets of other network namespaces: asked by root, read from files by others; IPv4, IPv6,
+mapped, and a unix socket that reaches across."""
 import contextlib
 import json
 import os
