@@ -188,6 +188,8 @@ def test_several_hosts(server, standby):
     report = examine(both(standby, server))
     assert roles(report) == [('yes', 'yes'), ('no', 'no')]
     assert report.grade('roles-mixed') == 'warning'
+    assert report.finding('role-other')['where'].endswith(':%d' % server.port)
+    assert 'role-other' not in server.examine().codes()
     report = examine(both(standby, server, target_session_attrs='read-write'))
     assert 'roles-mixed' not in report.codes()
     assert report.finding('role')['where'].endswith(':%d' % server.port)
