@@ -62,8 +62,8 @@ const struct tine_code tine_codes_lint[] = {
 	{
 		.code = "warm-up-query",
 		.grade = TINE_GRADE_WARNING,
-		.why = "It opens a connection that nobody needs yet, at the moment when all workers "
-		       "start, and makes the start depend on the server.",
+		.why = "It opens a connection that nobody needs yet, at the moment when all "
+		       "workers start, and makes the start depend on the server.",
 		.change = "Leave it out: the pool connects when it is used.",
 	},
 	{
@@ -84,16 +84,16 @@ const struct tine_code tine_codes_lint[] = {
 	{
 		.code = "age-above-idle-limit",
 		.grade = TINE_GRADE_WARNING,
-		.why = "The pool keeps connections for longer than what is on the way to the server "
-		       "does. A connection that was cut silently makes even the check before its "
-		       "use wait, for up to 15 minutes.",
+		.why = "The pool keeps connections for longer than what is on the way to the "
+		       "server does. A connection that was cut silently makes even the check "
+		       "before its use wait, for up to 15 minutes.",
 		.change = "Let connections be replaced before that.",
 	},
 	{
 		.code = "no-sslmode",
 		.grade = TINE_GRADE_WARNING,
-		.why = "libpq then uses TLS only if the server offers it, and whoever is on the way "
-		       "can say that it does not: passwords and rows go in the clear.",
+		.why = "libpq then uses TLS only if the server offers it, and whoever is on the "
+		       "way can say that it does not: passwords and rows go in the clear.",
 		.change = "Ask for it: sslmode=require in the connection string, or verify-full "
 			  "with a root certificate (asyncpg: ssl=...).",
 	},
@@ -106,8 +106,8 @@ const struct tine_code tine_codes_lint[] = {
 	{
 		.code = "second-engine",
 		.grade = TINE_GRADE_WARNING,
-		.why = "Scripts and jobs meet the same dead connections, idle limits and networks as "
-		       "the application does.",
+		.why = "Scripts and jobs meet the same dead connections, idle limits and networks "
+		       "as the application does.",
 		.change = "Take the engine from one place, or give this one the same settings.",
 	},
 	{
@@ -120,8 +120,8 @@ const struct tine_code tine_codes_lint[] = {
 	{
 		.code = "ceiling-above-limit",
 		.grade = TINE_GRADE_HAZARD,
-		.why = "Under load the server refuses connections (\"too many clients\", 53300), to "
-		       "this application and to everybody else.",
+		.why = "Under load the server refuses connections (\"too many clients\", 53300), "
+		       "to this application and to everybody else.",
 		.change = "Lower pool_size and max_overflow, or the number of workers; or put a "
 			  "pooler in between.",
 	},
@@ -152,8 +152,8 @@ const struct tine_code tine_codes_lint[] = {
 		.grade = TINE_GRADE_NOTE,
 		.why = "What is in this file was not examined.",
 		.change =
-			"See whether it is as it should be; --python names a newer Python, when the "
-			"file is written for one.",
+			"See whether it is as it should be; --python names a newer Python, when "
+			"the file is written for one.",
 	},
 	{
 		.code = "project-too-large",
