@@ -63,7 +63,7 @@ void tine_live_budget(struct tine_report *report, const struct tine_scene *scene
 static void report_hidden(struct tine_report *report, const struct tine_scene *scene,
 			  const struct tine_doctor_options *options)
 {
-	size_t hidden = 0;
+	size_t hidden = 0, closed = 0, by_files = 0;
 
 	for (size_t i = 0; i < scene->procs.count; i++)
 		hidden += scene->procs.items[i].in_tree && !scene->procs.items[i].readable;
@@ -71,10 +71,16 @@ static void report_hidden(struct tine_report *report, const struct tine_scene *s
 		tine_report_add(report, "not-visible", options->all ? "this machine" : "the tree",
 				"%zu of its processes belong to others and may not be looked at.",
 				hidden);
-	if (scene->namespaces_closed)
+	for (size_t i = 0; i < scene->namespaces_count; i++) {
+		closed += scene->namespaces[i].in_tree &&
+			  scene->namespaces[i].sight == TINE_SIGHT_NONE;
+		by_files += scene->namespaces[i].in_tree &&
+			    scene->namespaces[i].sight == TINE_SIGHT_FILES;
+	}
+	if (closed)
 		tine_report_add(report, "not-visible", "network namespaces",
-				"Of %zu the sockets could not be read.", scene->namespaces_closed);
-	if (scene->sockets.no_unix_peers)
+				"Of %zu the sockets could not be read.", closed);
+	if (by_files)
 		tine_report_add(report, "not-visible", "unix sockets",
 				"In a network namespace that may not be entered, connections by "
 				"unix sockets cannot be told from others.");

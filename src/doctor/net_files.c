@@ -110,6 +110,5 @@ int tine_sockets_parse(struct tine_sockets *sockets, uint64_t netns, int net)
 	/* A machine can be without either of these. */
 	parse_file(sockets, netns, net, "tcp6", AF_INET6);
 	parse_file(sockets, netns, net, "unix", AF_UNIX);
-	sockets->no_unix_peers = true;
 	return 0;
 }

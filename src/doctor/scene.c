@@ -43,27 +43,32 @@ static uint64_t netns_of(const char *path)
 	return strtoull(target + strlen("net:["), NULL, 10);
 }
 
-static bool is_listed(const struct tine_scene *scene, uint64_t id)
+static struct tine_namespace *find_namespace(const struct tine_scene *scene, uint64_t id)
 {
 	/* Neighbours are mostly in the same one. */
 	for (size_t i = scene->namespaces_count; i-- > 0;)
 		if (scene->namespaces[i].id == id)
-			return true;
-	return false;
+			return &scene->namespaces[i];
+	return NULL;
 }
 
 static void list_namespaces(struct tine_scene *scene)
 {
 	for (size_t i = 0; i < scene->procs.count; i++) {
 		const struct tine_process *process = &scene->procs.items[i];
+		struct tine_namespace *namespace = find_namespace(scene, process->netns);
 
-		if (!process->netns || is_listed(scene, process->netns))
+		if (!process->netns)
 			continue;
-		scene->namespaces =
-			need(reallocarray(scene->namespaces, scene->namespaces_count + 1,
-					  sizeof(*scene->namespaces)));
-		scene->namespaces[scene->namespaces_count++] =
-			(struct tine_namespace){ process->netns, process };
+		if (!namespace) {
+			scene->namespaces =
+				need(reallocarray(scene->namespaces, scene->namespaces_count + 1,
+						  sizeof(*scene->namespaces)));
+			namespace = &scene->namespaces[scene->namespaces_count++];
+			*namespace =
+				(struct tine_namespace){ .id = process->netns, .process = process };
+		}
+		namespace->in_tree |= process->in_tree;
 	}
 }
 
@@ -78,19 +83,41 @@ static int ask(struct tine_scene *scene, const struct tine_namespace *namespace)
 }
 
 /* The kernel is asked where it can be; the files tell less and are slower. */
+static enum tine_sight look_into(struct tine_scene *scene, const struct tine_namespace *namespace)
+{
+	cleanup_(tine_closep) int net = -1;
+
+	if (strcmp(scene->procs.root, "/proc") == 0 && ask(scene, namespace) == 0)
+		return TINE_SIGHT_FULL;
+	net = tine_process_open(&scene->procs, namespace->process, "net");
+	if (net >= 0 && tine_sockets_parse(&scene->sockets, namespace->id, net) == 0)
+		return TINE_SIGHT_FILES;
+	return tine_process_is_same(&scene->procs, namespace->process) ? TINE_SIGHT_NONE
+								       : TINE_SIGHT_GONE;
+}
+
+/* Another process of the same namespace, behind the one that has ended; or NULL. */
+static const struct tine_process *next_in(const struct tine_scene *scene,
+					  const struct tine_namespace *namespace)
+{
+	for (const struct tine_process *process = namespace->process + 1;
+	     process < scene->procs.items + scene->procs.count; process++)
+		if (process->netns == namespace->id)
+			return process;
+	return NULL;
+}
+
 static void read_sockets(struct tine_scene *scene)
 {
-	bool real = strcmp(scene->procs.root, "/proc") == 0;
-
 	for (size_t i = 0; i < scene->namespaces_count; i++) {
-		const struct tine_namespace *namespace = &scene->namespaces[i];
-		cleanup_(tine_closep) int net = -1;
+		struct tine_namespace *namespace = &scene->namespaces[i];
+		const struct tine_process *next = namespace->process;
 
-		if (real && ask(scene, namespace) == 0)
-			continue;
-		net = tine_process_open(&scene->procs, namespace->process, "net");
-		if (net < 0 || tine_sockets_parse(&scene->sockets, namespace->id, net) < 0)
-			scene->namespaces_closed++;
+		while (next && namespace->sight == TINE_SIGHT_GONE) {
+			namespace->process = next;
+			namespace->sight = look_into(scene, namespace);
+			next = next_in(scene, namespace);
+		}
 	}
 	tine_sockets_sort(&scene->sockets);
 }

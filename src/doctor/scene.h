@@ -50,9 +50,19 @@ struct tine_connection {
 	bool reported;
 };
 
+/* How much of a network namespace was seen. */
+enum tine_sight {
+	TINE_SIGHT_GONE,  /* all processes in it have ended meanwhile */
+	TINE_SIGHT_NONE,  /* it may be neither entered nor read */
+	TINE_SIGHT_FILES, /* TCP, but not which unix sockets belong together */
+	TINE_SIGHT_FULL,
+};
+
 struct tine_namespace {
 	uint64_t id;
-	const struct tine_process *process; /* one that is in it */
+	const struct tine_process *process; /* one that is in it, and was there when it was read */
+	bool in_tree;                       /* a process of the tree is in it */
+	enum tine_sight sight;
 };
 
 struct tine_scene {
@@ -64,8 +74,7 @@ struct tine_scene {
 	uint64_t own_netns;
 	struct tine_connection *connections;
 	size_t connections_count;
-	size_t looked_at;         /* shared connections whose use was asked for */
-	size_t namespaces_closed; /* of which nothing could be learned */
+	size_t looked_at; /* shared connections whose use was asked for */
 };
 
 /** Read processes, mark the tree, read sockets, find connections.

@@ -44,7 +44,6 @@ struct tine_sockets {
 	size_t by_ends_count;
 	struct tine_socket_place *listeners; /* TCP, by namespace and port */
 	size_t listeners_count;
-	bool no_unix_peers; /* of some namespace they are not told */
 };
 
 /** Ask the kernel for the sockets of a namespace.

@@ -164,3 +164,19 @@ kept.close()""")
         proc.wait_ready('port')
         text = doctor_text('--pid', proc.pid, '--port', proc.text().split()[1])
         assert text.returncode == 0 and 'nothing found' in text.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+def test_namespaces_that_vanish(cluster):
+    """While it looks, namespaces come and go: of others' nothing is said."""
+    if not can('unshare', '-n'):
+        pytest.skip('unshare -n is not permitted here')
+    storm = 'echo blowing; while :; do unshare -n true; done'
+    with holder('sole', cluster.conninfo('tls')) as (proc, _), \
+            procs.Proc(['sh', '-c', storm]) as one, procs.Proc(['sh', '-c', storm]) as two:
+        one.wait_ready('blowing')
+        two.wait_ready('blowing')
+        for _ in range(60):
+            result = doctor('--pid', proc.pid)
+            assert (result.status, result.codes) == (0, [])
+            assert doctor('--all').stderr == ''
