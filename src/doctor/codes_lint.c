@@ -151,9 +151,8 @@ const struct tine_code tine_codes_lint[] = {
 		.code = "file-not-read",
 		.grade = TINE_GRADE_NOTE,
 		.why = "What is in this file was not examined.",
-		.change =
-			"See whether it is as it should be; --python names a newer Python, when "
-			"the file is written for one.",
+		.change = "See whether it is as it should be; --python names a newer Python, when "
+			  "the file is written for one.",
 	},
 	{
 		.code = "project-too-large",

@@ -46,7 +46,8 @@ CASES = {
     'gunicorn-preload-in-its-file': (
         {'.env': URL, 'src/web/__init__.py': '', 'src/web/db.py': DB,
          'src/web/app.py': '    from .db import engine\n    app = object()\n',
-         'Dockerfile': 'FROM python\nCMD ["gunicorn", "-c", "deploy/gunicorn.py", "web.app:app"]\n'},
+         'Dockerfile': 'FROM python\n'
+                        'CMD ["gunicorn", "-c", "deploy/gunicorn.py", "web.app:app"]\n'},
         {'deploy/gunicorn.py': 'preload_app = True\nworkers = 2\n'}, {'engine-before-fork'},
         {'deploy/gunicorn.py': 'preload_app = False\nworkers = 2\n'}, ()),
     'pool-made-later': (

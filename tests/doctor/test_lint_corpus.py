@@ -51,7 +51,8 @@ def test_the_line_that_mends(name, tmp_path):
     """What is to be added is there to be copied, with the project's own names."""
     both, broken, codes, _, options = corpus.CASES[name]
     report = linttools.lint(tmp_path, {**both, **broken}, *options)
-    lines = '\n'.join(report.of(sorted(code for code in codes if 'connect' not in code)[0])['lines'])
+    code = sorted(code for code in codes if 'connect' not in code)[0]
+    lines = '\n'.join(report.of(code)['lines'])
     wanted = {'gunicorn-preload': 'def post_fork(server, worker):\n    from db import engine\n'
                                   '    engine.dispose(close=False)',
               'celery-module-engine': '@worker_process_init.connect',

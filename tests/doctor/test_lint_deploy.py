@@ -37,14 +37,17 @@ STARTED = {
                        'ENV WEB_CONCURRENCY=3\nENTRYPOINT ["tini", "--"]\n'
                        'CMD ["gunicorn", "app:app"]\n'}, [('gunicorn', 1, 3, 1)]),
     'Dockerfile, shell': (
-        {'Dockerfile': 'FROM c\nENV N 4\nCMD cd /srv && \\\n exec gunicorn --workers "$N" app:app\n'},
+        {'Dockerfile': 'FROM c\nENV N 4\n'
+                       'CMD cd /srv && \\\n exec gunicorn --workers "$N" app:app\n'},
         [('gunicorn', 1, 4, 1)]),
     'a script': (
         {'Dockerfile': 'FROM c\nENTRYPOINT ["/entry.sh"]\n',
-         'docker/entry.sh': '#!/bin/sh\n# gunicorn -w 7\nset -e\nexec gunicorn -w 2 "$@" app:app\n'},
+         'docker/entry.sh': '#!/bin/sh\n# gunicorn -w 7\nset -e\n'
+                            'exec gunicorn -w 2 "$@" app:app\n'},
         [('gunicorn', 1, 2, 1)]),
     'python -m, sh -c': (
-        {'Procfile': 'web: sh -c "python -m gunicorn -w 2 app:app"\n'}, [('web (gunicorn)', 1, 2, 1)]),
+        {'Procfile': 'web: sh -c "python -m gunicorn -w 2 app:app"\n'},
+        [('web (gunicorn)', 1, 2, 1)]),
     'GUNICORN_CMD_ARGS': (
         {'Procfile': 'web: gunicorn app:app\n', '.env': 'GUNICORN_CMD_ARGS="--workers=8"\n'},
         [('web (gunicorn)', 1, 8, 1)]),
@@ -191,7 +194,8 @@ def test_numbers_of_a_file_may_be_any(tmp_path):
                                     '9' * 400, '1 << 70', '2.5', '-3', 'True', '"7"', '0 / 0'])
 def test_numbers_of_python_may_be_any(number, tmp_path):
     report = lint(tmp_path, {
-        'app.py': 'from sqlalchemy import create_engine\nN = %s\nengine = create_engine("postgresql://'
+        'app.py': 'from sqlalchemy import create_engine\nN = %s\n'
+                  'engine = create_engine("postgresql://'
                   'localhost/x", pool_pre_ping=True, pool_size=N, max_overflow=N, pool_recycle=N)\n'
                   % number, 'gunicorn.conf.py': 'workers = %s\nthreads = %s\n' % (number, number)},
         '--budget', '10', '--idle-limit', '10')
@@ -209,7 +213,8 @@ def test_the_limit_of_a_server(tmp_path, cluster):
     finally:
         cluster.admin_sql('alter database app connection limit -1')
     assert limited.status == 1, limited.errors
-    assert limited.of('ceiling-above-limit')['data'] == {'connections': 9, 'overlap': 18, 'limit': 7}
+    data = limited.of('ceiling-above-limit')['data']
+    assert data == {'connections': 9, 'overlap': 18, 'limit': 7}
     free = doctor('--lint', tmp_path, '--json', where + cluster.user, env=environment)
     assert free.of('ceiling')['data']['limit'] == 197
     refused = doctor('--lint', tmp_path, '--json', where + 'nobody', env=environment)

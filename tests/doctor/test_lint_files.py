@@ -192,8 +192,10 @@ def test_it_could_not_look(tmp_path):
 
 def test_without_python(tmp_path):
     """In a mount namespace without /usr/bin/python3, and a PATH that does not lead to one."""
-    script = ('export PATH=/usr/bin:/bin; mount --bind /dev/null /usr/bin/python3 && if [ -e /usr/local/bin/python3 ]; then'
-              ' mount --bind /dev/null /usr/local/bin/python3; fi && export PATH=/nonexistent:. && exec "$@"')
+    script = ('export PATH=/usr/bin:/bin; mount --bind /dev/null /usr/bin/python3 &&'
+              ' if [ -e /usr/local/bin/python3 ]; then'
+              ' mount --bind /dev/null /usr/local/bin/python3; fi &&'
+              ' export PATH=/nonexistent:. && exec "$@"')
     words = [shutil.which('unshare') or 'unshare', '-rm', 'sh', '-c', script, 'sh']
     if subprocess.run([*words, '/bin/true'], capture_output=True, check=False).returncode != 0:
         pytest.skip('mount namespaces may not be made here')
@@ -214,8 +216,8 @@ def test_it_is_quick(tmp_path):
     text = ''.join('def f%d(a, b):\n    return g(a)[b].h(x=1) + %d\n\n' % (n, n)
                    for n in range(100))
     write(tmp_path, {'p%d/m%d.py' % (n % 30, n): text for n in range(1000)})
-    write(tmp_path, {name: text for name, text in {**corpus.CASES['celery-module-engine'][0],
-                                                   **corpus.CASES['celery-module-engine'][1]}.items()})
+    both, broken = corpus.CASES['celery-module-engine'][:2]
+    write(tmp_path, {**both, **broken})
     start = time.monotonic()
     report = lint(tmp_path, {})
     assert report.codes() == {'celery-hook-missing'}

@@ -108,7 +108,8 @@ DRIVERS = {
     'Django with a pool': ('DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql",'
                            ' "OPTIONS": {"pool": {"max_size": 8}}}}\n', 8, 0),
     'dj_database_url': ('import dj_database_url\n'
-                        'DATABASES = {"default": dj_database_url.config(conn_max_age=90)}\n', 1, 90),
+                        'DATABASES = {"default": dj_database_url.config(conn_max_age=90)}\n',
+                        1, 90),
 }
 
 
