@@ -77,7 +77,8 @@ void tine_grade_limits(struct tine_database *database, const char *where,
 	struct tine_finding *finding = tine_report_add(
 		database->report,
 		left * 10 < limit || left <= FREE_HAZARD ? "connections-low" : "connections", where,
-		"connections: %lld of %lld left (%s); max_connections is %lld, %lld reserved, %lld used",
+		"connections: %lld of %lld left (%s); max_connections is %lld, %lld reserved, "
+		"%lld used",
 		left, limit, name, server->max_connections, server->reserved, server->used);
 
 	if (left <= FREE_HAZARD)
