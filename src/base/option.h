@@ -34,6 +34,7 @@ enum tine_option_commands {
 	TINE_COMMAND_RUN = 1 << 0,
 	TINE_COMMAND_VERSION = 1 << 1,
 	TINE_COMMAND_POOL = 1 << 2, /* no command: a field of tine_pool_config */
+	TINE_COMMAND_DOCTOR = 1 << 3,
 };
 
 struct tine_settings {
@@ -43,6 +44,14 @@ struct tine_settings {
 	bool verbose;
 	bool strict;
 	bool check;
+	int pid;
+	bool all;
+	const char *lint;
+	const char *python;
+	int idle_limit_s;
+	int probe_idle_s;
+	int budget;
+	int framework;
 	bool json;
 	bool help;
 };
@@ -52,7 +61,7 @@ struct tine_option {
 	char letter;      /* short form, or 0 */
 	const char *env;  /* TINE_… variable, or NULL when the environment cannot set it */
 	enum tine_option_type type;
-	const char *metavar;      /* NULL for flags and choices */
+	const char *metavar;      /* NULL for flags and the pool's choices */
 	const char *initial;      /* default as shown to people and as tine_option_set() reads it */
 	const char *choices;      /* names with ", " between them, in the order of their enum */
 	int64_t minimum, maximum; /* of numbers, in the field's unit; of texts the least length */

@@ -92,6 +92,7 @@ static const struct {
 } commands[] = {
 	{ "run", TINE_COMMAND_RUN, print_option },
 	{ "version", TINE_COMMAND_VERSION, print_option },
+	{ "doctor", TINE_COMMAND_DOCTOR, print_option },
 	{ "pool", TINE_COMMAND_POOL, print_field },
 };
 
