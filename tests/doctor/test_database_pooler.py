@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""tine doctor on a database: PgBouncer in front of it, in each mode, with its console and without."""
+"""tine doctor on a database: PgBouncer in front of it, in each mode, with and without its console."""
 import contextlib
 import os
 import shutil
