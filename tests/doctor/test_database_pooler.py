@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""tine doctor on a database: PgBouncer in front of it, in each mode, with and without its console."""
+"""tine doctor on a database: PgBouncer in front of it, in each mode."""
 import contextlib
 import os
 import shutil
