@@ -262,7 +262,8 @@ def shell(command, folder, **more):
     """Run a compiler's command line; its warnings are errors."""
     name = command.split()[0]
     command = command.replace(name, ' '.join([name, *STRICT]), 1)
-    done = subprocess.run(['sh', '-ec', command], cwd=folder, env=environment(**more),
+    # pkg-config escapes a blank in a path as a shell wants it, which eval reads.
+    done = subprocess.run(['sh', '-ec', 'eval "%s"' % command], cwd=folder, env=environment(**more),
                           capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, '%s\n%s' % (command, done.stderr)
 

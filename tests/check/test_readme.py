@@ -31,7 +31,7 @@ def test_the_pool_in_c(cluster, tmp_path):
     build = os.path.dirname(procs.tine_path())
     env = {**os.environ, 'PKG_CONFIG_PATH': os.path.join(build, 'meson-uninstalled'),
            'LD_LIBRARY_PATH': build, 'DATABASE_URL': cluster.url('tls').split('?')[0]}
-    subprocess.run('cc pooled.c -o pooled $(pkg-config --cflags --libs tine)', shell=True,
+    subprocess.run('eval "cc pooled.c -o pooled $(pkg-config --cflags --libs tine)"', shell=True,
                    cwd=tmp_path, env=env, check=True)
     done = subprocess.run([tmp_path / 'pooled'], env=env, capture_output=True, text=True,
                           timeout=60, check=True)
