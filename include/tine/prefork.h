@@ -38,10 +38,10 @@ typedef struct tine_unit tine_unit;
  *  Texts are borrowed until tine_master_new() returns. Ranges, defaults and what each does:
  *  tine_master_config(3). */
 typedef struct tine_master_config {
-	size_t size;           /* of this struct as the program knows it */
-	const char *listen;    /* "127.0.0.1:8000, [::1]:8000, unix:/run/app.sock"; LISTEN_FDS wins */
-	int backlog;           /* connections that may wait to be accepted */
-	bool preload_app;      /* LOAD runs once in the master, else in each worker */
+	size_t size;        /* of this struct as the program knows it */
+	const char *listen; /* "127.0.0.1:8000, [::1]:8000, unix:/run/app.sock"; LISTEN_FDS wins */
+	int backlog;        /* connections that may wait to be accepted */
+	bool preload_app;   /* LOAD runs once in the master, else in each worker */
 	int boot_failures_max; /* in a row, with no worker of the kind left; 0 = any number */
 	int backoff_first_ms;  /* before the next start after one that failed */
 	int backoff_max_ms;
@@ -50,10 +50,10 @@ typedef struct tine_master_config {
 
 /** What is a kind's own. As tine_master_config; tine_worker_config(3). */
 typedef struct tine_worker_config {
-	size_t size; /* of this struct as the program knows it */
-	int workers; /* processes */
-	int threads; /* of each process, that run the kind's function */
-	int units;   /* that one process may have under way at once; 0 = as many as threads */
+	size_t size;  /* of this struct as the program knows it */
+	int workers;  /* processes */
+	int threads;  /* of each process, that run the kind's function */
+	int units;    /* that one process may have under way at once; 0 = as many as threads */
 	bool accepts; /* has the listening sockets */
 	int startup_timeout_ms;
 	int unit_timeout_ms;     /* 0 = none */
@@ -177,7 +177,7 @@ enum tine_ending {
 	TINE_END_COUNT
 };
 
-typedef struct tine_hook {
+typedef struct tine_hook_event {
 	int kind; /* enum tine_hook_kind */
 	tine_master *master;
 	tine_worker *worker;     /* NULL in hooks that are about no worker */
@@ -185,15 +185,15 @@ typedef struct tine_hook {
 	int pid;                 /* the worker's; 0 before its fork */
 	int ending;              /* of WORKER_EXIT and CHILD_EXIT: enum tine_ending */
 	int wait_status;         /* of CHILD_EXIT: as waitpid() gives it */
-	const char *doing;       /* of units: its name; of CHILD_EXIT: of the unit that was under way
-				    longest, NULL when none was */
-	uint64_t time_us; /* of AFTER_UNIT, WORKER_TIMEOUT, CHILD_EXIT: how long that unit took so
-			     far; of WORKER_READY: since the fork; of AFTER_RELOAD: the reload */
-	uint64_t units;   /* of WORKER_EXIT and CHILD_EXIT: how many it finished */
-	int before, now;  /* of NWORKERS_CHANGED */
-} tine_hook;
+	const char *doing; /* of units: its name; of CHILD_EXIT: of the unit that was under way
+			      longest, NULL when none was */
+	uint64_t time_us;  /* of AFTER_UNIT, WORKER_TIMEOUT, CHILD_EXIT: how long that unit took so
+			      far; of WORKER_READY: since the fork; of AFTER_RELOAD: the reload */
+	uint64_t units;    /* of WORKER_EXIT and CHILD_EXIT: how many it finished */
+	int before, now;   /* of NWORKERS_CHANGED */
+} tine_hook_event;
 
-typedef int (*tine_hook_fn)(const tine_hook *hook, void *user_data);
+typedef int (*tine_hook_fn)(const tine_hook_event *hook, void *user_data);
 
 /** Call a function at a hook, after those that were given before, unless one of them refused. Up to
  *  8 for one kind. Before tine_master_run(). @return 0 or TINE_E_INVALID */
