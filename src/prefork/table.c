@@ -145,12 +145,3 @@ struct tine_master_step tine_master_step(enum tine_master_state state, enum tine
 {
 	return master_steps[state][told];
 }
-
-const char *tine_worker_state_name(enum tine_worker_state state)
-{
-	static const char *const names[TINE_WORKER_STATES] = {
-		"none", "starting", "ready", "late", "aborted", "stopping", "quitting", "killed",
-	};
-
-	return names[state];
-}

@@ -68,9 +68,6 @@ struct tine_worker_step {
 /** What an event means to a worker in a state. */
 struct tine_worker_step tine_worker_step(enum tine_worker_state state, enum tine_worker_event seen);
 
-/** "none", "starting", ... */
-const char *tine_worker_state_name(enum tine_worker_state state);
-
 enum tine_master_state {
 	TINE_MASTER_RUNNING,
 	TINE_MASTER_STOPPING, /* workers finish what they have under way */
