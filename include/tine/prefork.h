@@ -100,13 +100,14 @@ TINE_PUBLIC int tine_worker_config_env(tine_worker_config *config, const char *k
 typedef int (*tine_worker_fn)(tine_worker *worker, int thread, void *user_data);
 
 /** Make a supervisor. Forks nothing, opens nothing.
- *  @param config checked whole; free to go afterwards
+ *  @param config checked whole; free to go afterwards; NULL = the defaults and the environment
  *  @return the caller's, for tine_master_free(); NULL: TINE_E_INVALID, TINE_E_NOMEM */
 TINE_PUBLIC tine_master *tine_master_new(const tine_master_config *config, tine_error *error);
 
 /** Add a kind of workers. Before tine_master_run().
  *  @param name      up to 15 of a-z, 0-9 and '-'; copied
  *  @param user_data given to fn; in each worker its copy of what it points to
+ *  @param config    NULL = the defaults and the environment
  *  @return 0, TINE_E_INVALID, TINE_E_NOMEM */
 TINE_PUBLIC int tine_master_add(tine_master *master, const char *name, tine_worker_fn fn,
 				void *user_data, const tine_worker_config *config,

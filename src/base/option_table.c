@@ -530,8 +530,8 @@ const struct tine_option tine_options[] = {
 		.initial = "0",
 		.minimum = 0,
 		.maximum = INT64_MAX,
-		.help = "Resident memory above which a worker is replaced, in the same way. What it "
-			"shares with the master counts too. Looked at once a second. 0: any.",
+		.help = "Resident memory above which a worker is replaced, in the same way. What "
+			"it shares with the master counts too. Looked at once a second. 0: any.",
 	},
 };
 

@@ -170,3 +170,12 @@ int tine_settings_check(const struct tine_settings_kind *kind, const void *setti
 	memcpy(ret_full, full, kind->size_bytes);
 	return 0;
 }
+
+int tine_settings_check_or_env(const struct tine_settings_kind *kind, const void *settings,
+			       const char *group, void *ret_full, tine_error *error)
+{
+	if (settings)
+		return tine_settings_check(kind, settings, ret_full, error);
+	tine_settings_init(kind, ret_full, kind->size_bytes);
+	return tine_settings_env(kind, ret_full, group, error);
+}

@@ -44,4 +44,8 @@ int tine_settings_env(const struct tine_settings_kind *kind, void *settings, con
 int tine_settings_check(const struct tine_settings_kind *kind, const void *settings, void *ret_full,
 			tine_error *error);
 
+/** The same for settings that may be NULL: the defaults then, and what the environment says. */
+int tine_settings_check_or_env(const struct tine_settings_kind *kind, const void *settings,
+			       const char *group, void *ret_full, tine_error *error);
+
 #endif

@@ -34,7 +34,7 @@ tine_master *tine_master_new(const tine_master_config *config, tine_error *error
 	tine_master_config full;
 	struct tine_master *master;
 
-	if (tine_settings_check(&tine_master_settings, config, &full, error) < 0)
+	if (tine_settings_check_or_env(&tine_master_settings, config, NULL, &full, error) < 0)
 		return NULL;
 	master = calloc(1, sizeof(*master));
 	if (master) {
@@ -89,7 +89,7 @@ int tine_master_add(tine_master *master, const char *name, tine_worker_fn fn, vo
 				      "the kind '%s' cannot be added: the supervisor runs, or has "
 				      "it, or has %d kinds",
 				      name, TINE_KINDS_MAX);
-	if (tine_settings_check(&tine_worker_settings, config, &full, error) < 0)
+	if (tine_settings_check_or_env(&tine_worker_settings, config, name, &full, error) < 0)
 		return TINE_E_INVALID;
 	kind = &master->kinds[master->kind_count++];
 	*kind = (struct tine_kind){ .fn = fn, .user_data = user_data, .config = full };

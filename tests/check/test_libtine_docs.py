@@ -34,7 +34,8 @@ def squeeze(text):
 
 def header():
     """Without comments."""
-    return re.sub(r'/\*.*?\*/', ' ', read('include', 'tine', 'tine.h'), flags=re.S)
+    text = read('include', 'tine', 'tine.h') + read('include', 'tine', 'prefork.h')
+    return re.sub(r'/\*.*?\*/', ' ', text, flags=re.S)
 
 
 def prototypes():

@@ -76,6 +76,23 @@ TEST(the_environment_by_kind)
 	CHECK(!config.preload_app);
 }
 
+TEST(without_settings_the_environment_counts)
+{
+	tine_master *master;
+
+	setenv("TINE_BACKLOG", "none", 1);
+	CHECK(!tine_master_new(NULL, &error));
+	CHECK_STR(error.text, "TINE_BACKLOG: 'none' is not a number from 1 to 65535");
+	setenv("TINE_BACKLOG", "7", 1);
+	master = tine_master_new(NULL, &error);
+	CHECK(master != NULL);
+	setenv("TINE_WEB_THREADS", "0", 1);
+	CHECK_INT(tine_master_add(master, "web", work, NULL, NULL, &error), ==, TINE_E_INVALID);
+	CHECK_STR(error.text, "TINE_WEB_THREADS: '0' is not a number from 1 to 1000");
+	CHECK_INT(tine_master_add(master, "task", work, NULL, NULL, &error), ==, 0);
+	tine_master_free(master);
+}
+
 TEST(by_name)
 {
 	tine_worker_config_init(&web);
@@ -94,8 +111,11 @@ TEST(settings_that_were_not_initialised_or_are_wrong)
 	tine_master *master = make();
 	tine_worker_config empty = { 0 };
 
-	CHECK(!tine_master_new(NULL, &error));
+	memset(&config, 0, sizeof(config));
+	CHECK(!tine_master_new(&config, &error));
 	CHECK_CONTAINS(error.text, "tine_master_config_init()");
+	CHECK_INT(tine_master_change(master, "web", NULL, &error), ==, TINE_E_INVALID);
+	tine_master_config_init(&config);
 	config.backlog = 0;
 	CHECK(!tine_master_new(&config, &error));
 	CHECK_STR(error.text, "backlog: '0' is not a number from 1 to 65535");
@@ -154,6 +174,6 @@ TEST(hooks_have_names_and_limits)
 	tine_master_free(master);
 }
 
-CHECK_TABLE(T(defaults), T(the_environment_by_kind), T(by_name),
-	    T(settings_that_were_not_initialised_or_are_wrong), T(kinds),
+CHECK_TABLE(T(defaults), T(the_environment_by_kind), T(without_settings_the_environment_counts),
+	    T(by_name), T(settings_that_were_not_initialised_or_are_wrong), T(kinds),
 	    T(hooks_have_names_and_limits))
