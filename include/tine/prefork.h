@@ -145,8 +145,8 @@ TINE_PUBLIC const char *tine_master_listener_name(const tine_master *master, int
 enum tine_hook_kind {
 	TINE_HOOK_MASTER_INIT,      /* ! master: before anything is opened */
 	TINE_HOOK_LOAD,             /* ! master or worker, see preload_app: load the application */
-	TINE_HOOK_MASTER_READY,     /* ! master: sockets are open, no worker is forked yet */
 	TINE_HOOK_NWORKERS_CHANGED, /* master: a kind has another number of workers */
+	TINE_HOOK_MASTER_READY,     /* ! master: sockets are open, no worker is forked yet */
 	TINE_HOOK_BEFORE_FORK,      /* ! master: before each fork of a worker */
 	TINE_HOOK_AFTER_FORK,       /* ! worker: first thing of the program there */
 	TINE_HOOK_WORKER_READY,     /* ! worker: loaded; next, its threads begin */

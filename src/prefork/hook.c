@@ -80,8 +80,8 @@ const char *tine_hook_name(int kind)
 	static const char *const names[TINE_HOOK_COUNT] = {
 		[TINE_HOOK_MASTER_INIT] = "master_init",
 		[TINE_HOOK_LOAD] = "load",
-		[TINE_HOOK_MASTER_READY] = "master_ready",
 		[TINE_HOOK_NWORKERS_CHANGED] = "nworkers_changed",
+		[TINE_HOOK_MASTER_READY] = "master_ready",
 		[TINE_HOOK_BEFORE_FORK] = "before_fork",
 		[TINE_HOOK_AFTER_FORK] = "after_fork",
 		[TINE_HOOK_WORKER_READY] = "worker_ready",
