@@ -84,6 +84,8 @@ static void call_exit(struct tine_worker *worker)
 		.units = atomic_load(&worker->own.units_done),
 	};
 
+	/* From here on it may take graceful_timeout_ms, also when nobody asked it to end. */
+	tine_child_say(worker, TINE_SAYS_LEAVING);
 	call(worker, &hook);
 }
 
@@ -136,6 +138,7 @@ void tine_child_stop(struct tine_worker *worker)
 
 	if (atomic_exchange(&worker->own.stopping, true))
 		return;
+	tine_child_say(worker, TINE_SAYS_LEAVING);
 	written = write(worker->own.stop_fd, &one, sizeof(one));
 	(void)written;
 }
@@ -276,9 +279,9 @@ static int open_accept(struct tine_worker *worker)
 	if (worker->own.accept_fd < 0 ||
 	    epoll_ctl(worker->own.accept_fd, EPOLL_CTL_ADD, worker->own.stop_fd, &event) < 0)
 		return -errno;
+	/* Not EPOLLEXCLUSIVE: a connection whose one woken process dies before it accepts would
+	 * wait for the next connection to wake another. */
 	for (int i = 0; i < listeners->count; i++) {
-		/* One process is woken for a connection, not all. */
-		event.events = EPOLLIN | EPOLLEXCLUSIVE;
 		event.data.fd = listeners->items[i].fd;
 		if (epoll_ctl(worker->own.accept_fd, EPOLL_CTL_ADD, event.data.fd, &event) < 0)
 			return -errno;

@@ -361,6 +361,8 @@ void tine_crew_listen(struct tine_worker *worker)
 			tine_crew_see(worker, TINE_SEEN_READY, 0);
 		else if (said == TINE_SAYS_UNITS && worker->retire == TINE_END_ITSELF)
 			worker->retire = TINE_END_UNITS;
+		else if (said == TINE_SAYS_LEAVING)
+			tine_crew_stop(worker, TINE_END_ITSELF);
 	}
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

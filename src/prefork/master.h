@@ -55,7 +55,8 @@
 
 /* What a worker tells the master, one byte each. */
 #define TINE_SAYS_READY 'R'
-#define TINE_SAYS_UNITS 'U' /* it has done max_units */
+#define TINE_SAYS_UNITS 'U'   /* it has done max_units */
+#define TINE_SAYS_LEAVING 'L' /* it ends, whoever asked for that */
 
 struct tine_unit {
 	struct tine_worker *worker;

@@ -109,6 +109,24 @@ def test_a_worker_that_ignores_term_is_killed(tmp_path):
         crew.wait_log(r'gets SIGKILL \(shutdown\)')
 
 
+def test_a_worker_that_others_ask_to_end_and_does_not_is_killed(tmp_path):
+    """TERM from somebody else, or its own function that returned: its time counts all the same."""
+    with Crew(tmp_path, workers=1, graceful_timeout_ms=300) as crew:
+        pid = crew.ready()['web/0']
+        with crew.open('hang'):
+            crew.wait_hooks('before_unit')
+            crew.kill(signal.SIGTERM, pid)
+            gone = death(crew, of=pid)
+        assert (died_by(gone), gone.ending) == (signal.SIGKILL, 'itself')
+        pid = wait_until(lambda: crew.workers().get('web/0'))
+        crew.mode('exit hangs')
+        crew.kill(signal.SIGQUIT, pid)
+        assert died_by(death(crew, of=pid)) == signal.SIGKILL
+        crew.mode('')
+        crew.wait_hooks('worker_ready', 3)
+        assert crew.end() == 0
+
+
 def test_more_units_than_places(tmp_path):
     with Crew(tmp_path, workers=1, threads=3, units=1) as crew:
         crew.ready()

@@ -55,13 +55,17 @@ def test_hooks_in_order_from_the_first_to_the_last(tmp_path, preload):
     assert not by_name['master_init'].listeners and by_name['master_ready'].listeners
 
 
+def count_threads(pid):
+    return len(os.listdir('/proc/%d/task' % pid))
+
+
 def test_two_kinds_with_threads(tmp_path):
     with Crew(tmp_path, kinds='web task', workers=2, task_workers=3, task_threads=4) as crew:
         assert sorted(crew.ready(5)) == ['task/0', 'task/1', 'task/2', 'web/0', 'web/1']
-        for pid in crew.workers().values():
-            kind = crew.hooks('worker_ready', pid=pid)[0].kind
-            expected = 5 if kind == 'task' else 2
-            wait_until(lambda pid=pid, n=expected: len(os.listdir('/proc/%d/task' % pid)) == n)
+        for kind, expected in (('web', 1 + 1), ('task', 4 + 1)):
+            for number in range(2):
+                pid = crew.workers()['%s/%d' % (kind, number)]
+                wait_until(lambda pid=pid, n=expected: count_threads(pid) == n)
         listening = {event.kind: event.listeners for event in crew.hooks('worker_ready')}
         assert listening == {'web': 1, 'task': 0}
         changes = [(event.kind, event.before, event.now) for event in
@@ -209,7 +213,7 @@ def test_signals_to_workers_of_others(tmp_path):
 
 
 def test_programs_that_a_worker_starts_have_their_signals(tmp_path):
-    """system() in a worker: TERM ends the program. A plain fork: too, and the worker is not told."""
+    """system() in a worker: TERM ends the program. A plain fork: too, and not the worker."""
     with Crew(tmp_path, workers=1) as crew:
         worker = crew.ready()['web/0']
         assert crew.ask('system').startswith('%d\n' % signal.SIGTERM)
