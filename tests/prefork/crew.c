@@ -111,6 +111,21 @@ static bool mode_is(const char *wanted)
 	return strcmp(mode, wanted) == 0;
 }
 
+/* What a program does that reads its settings again. */
+static int change(tine_master *master)
+{
+	tine_worker_config config;
+	tine_error error;
+
+	tine_worker_config_init(&config);
+	config.workers = 3;
+	config.threads = 5;
+	if (tine_master_change(master, "web", &config, &error) == 0)
+		return 0;
+	crew_trace(error.text);
+	return 1;
+}
+
 static int behave(const tine_hook_event *hook, void *user_data)
 {
 	char refusal[64];
@@ -127,6 +142,8 @@ static int behave(const tine_hook_event *hook, void *user_data)
 		pause_ms(300);
 	if (hook->kind == TINE_HOOK_AFTER_FORK && mode_is("hang"))
 		hang();
+	if (hook->kind == TINE_HOOK_BEFORE_RELOAD && mode_is("change"))
+		return change(hook->master);
 	if (hook->kind == TINE_HOOK_WORKER_ABORT && mode_is("abort hangs"))
 		hang();
 	if (hook->kind == TINE_HOOK_WORKER_EXIT && mode_is("exit hangs"))

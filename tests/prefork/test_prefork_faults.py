@@ -144,10 +144,12 @@ def test_more_units_than_places(tmp_path):
 @pytest.mark.parametrize('mode, cause', [
     ('crash', 'was ended by SIGABRT'), ('exit', 'exited with status 7'),
     ('refuse after_fork', 'exited with status 3'), ('refuse worker_ready', 'exited with status 3'),
+    ('refuse load', 'exited with status 3'),
     ('refuse before_fork', 'refused by before_fork: Operation canceled')])
 def test_workers_that_never_start(tmp_path, mode, cause):
     """Back-off, then the master gives up and says why."""
-    with Crew(tmp_path, mode=mode, workers=1, boot_failures_max=4, backoff_first_ms=50) as crew:
+    with Crew(tmp_path, mode=mode, workers=1, boot_failures_max=4, backoff_first_ms=50,
+              preload_app='no') as crew:
         assert crew.wait() == 1
         text = crew.log()
     cause = re.escape(cause)

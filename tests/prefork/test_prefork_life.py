@@ -322,6 +322,23 @@ def test_many_hups_at_once(tmp_path):
         assert newest and crew.end() == 0
 
 
+@pytest.mark.parametrize('before', [1, 5])
+def test_other_settings_at_a_reload(tmp_path, before):
+    with Crew(tmp_path, workers=before) as crew:
+        crew.ready(before)
+        crew.mode('change')
+        crew.kill(signal.SIGHUP)
+        crew.wait_hooks('after_reload')
+        changed = crew.hooks('nworkers_changed')[-1]
+        assert (changed.before, changed.now) == (before, 3)
+        wait_until(lambda: set(crew.workers()) == {'web/0', 'web/1', 'web/2'})
+        for pid in crew.workers().values():
+            assert count_threads(pid) == 5 + 1
+        assert crew.end() == 0
+        endings = [event.ending for event in crew.hooks('child_exit')]
+        assert endings.count('surplus') == max(0, before - 3)
+
+
 def test_a_reload_that_is_refused_changes_nothing(tmp_path):
     with Crew(tmp_path, workers=2) as crew:
         before = crew.ready(2)
