@@ -165,10 +165,18 @@ static void obey(struct tine_master *master, uint64_t signals)
 
 static void reap_one(struct tine_worker *worker, int64_t now_ns)
 {
+	siginfo_t info = { .si_pid = 0 };
 	int status;
 
 	(void)now_ns;
-	if (waitpid(worker->pid, &status, WNOHANG) == worker->pid)
+	if (waitid(P_PID, (id_t)worker->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    info.si_pid == 0)
+		return;
+	/* What it said last: it may have been ready, and have worked, since we listened. Its number
+	 * is still its own meanwhile. */
+	if (worker->channel >= 0)
+		tine_crew_listen(worker);
+	if (waitpid(worker->pid, &status, 0) == worker->pid)
 		tine_crew_see(worker, TINE_SEEN_REAPED, status);
 }
 

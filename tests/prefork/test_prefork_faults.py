@@ -181,9 +181,13 @@ def test_a_worker_that_takes_too_long_to_start(tmp_path):
         assert crew.end() == 0
 
 
-def test_a_start_that_fails_and_then_does_not(tmp_path):
-    with Crew(tmp_path, mode='exit', workers=1) as crew:
+@pytest.mark.parametrize('mode', ['exit', 'refuse before_fork'])
+def test_a_start_that_fails_and_then_does_not(tmp_path, mode):
+    with Crew(tmp_path, mode=mode, workers=1, boot_failures_max=0) as crew:
         crew.wait_log(r'failed to start \(3 in a row\)')
+        before = count_descriptors(crew.pid)
+        crew.wait_log(r'failed to start \(20 in a row\)')
+        assert count_descriptors(crew.pid) <= before + 1
         crew.mode('')
         crew.ready()
         assert crew.end() == 0
