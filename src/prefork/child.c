@@ -9,7 +9,8 @@
  * a hook runs, since a hook that hangs would then have nobody to end it, and SIGTERM else. An
  * orphan that takes longer than graceful_timeout_ms is killed by a timer of its own.
  *
- * Locks: none. Fork: this is the child; what the program forks from here is the program's.
+ * Locks: the gate, before threads begin. Fork: this is the child; what the program forks from here
+ * is the program's.
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,7 +32,7 @@ struct thread_start {
 	struct tine_worker *worker;
 	int number;
 	pthread_t thread;
-	bool started;
+	pthread_mutex_t *gate;
 };
 
 /* ---- hooks ---------------------------------------------------------------------------------- */
@@ -150,6 +151,8 @@ static void *run_thread(void *arg)
 	const struct thread_start *start = arg;
 	struct tine_worker *worker = start->worker;
 
+	pthread_mutex_lock(start->gate);
+	pthread_mutex_unlock(start->gate);
 	if (worker->kind->fn(worker, start->number, worker->kind->user_data) != 0) {
 		atomic_store(&worker->own.status, TINE_EXIT_FAILED);
 		tine_child_stop(worker);
@@ -159,7 +162,9 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static int start_threads(struct tine_worker *worker, struct thread_start *starts)
+/* They begin when the gate is opened: none may do something before the worker counts as ready. */
+static int start_threads(struct tine_worker *worker, struct thread_start *starts,
+			 pthread_mutex_t *gate)
 {
 	int count = worker->config.threads;
 
@@ -167,7 +172,7 @@ static int start_threads(struct tine_worker *worker, struct thread_start *starts
 	for (int i = 0; i < count; i++) {
 		int rc;
 
-		starts[i] = (struct thread_start){ .worker = worker, .number = i };
+		starts[i] = (struct thread_start){ .worker = worker, .number = i, .gate = gate };
 		rc = pthread_create(&starts[i].thread, NULL, run_thread, &starts[i]);
 		if (rc != 0) {
 			tine_master_say(worker->master, worker, "cannot start thread %d of %d: %s",
@@ -325,6 +330,7 @@ static const char *boot(struct tine_worker *worker)
 _Noreturn void tine_child(struct tine_worker *worker, int channel, const sigset_t *mask,
 			  pid_t master_pid)
 {
+	pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 	struct thread_start *starts;
 	const char *failed;
 
@@ -337,11 +343,13 @@ _Noreturn void tine_child(struct tine_worker *worker, int channel, const sigset_
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 	failed = boot(worker);
 	starts = failed ? NULL : calloc((size_t)worker->config.threads, sizeof(*starts));
-	if (!starts || start_threads(worker, starts) < 0) {
+	pthread_mutex_lock(&gate);
+	if (!starts || start_threads(worker, starts, &gate) < 0) {
 		tine_master_say(worker->master, worker, "%s", failed ?: "no memory or thread left");
 		_exit(TINE_EXIT_BOOT);
 	}
 	tine_child_say(worker, TINE_SAYS_READY);
+	pthread_mutex_unlock(&gate);
 	look_after(worker);
 	join_threads(worker, starts);
 	leave(worker, atomic_load(&worker->own.status));

@@ -21,7 +21,7 @@
  *  - What a worker writes (its heart, its channel) moves no other worker, and no index or length of
  *    it is used.
  *
- * Locks: none; the master is one thread. In the worker, "own" says what is shared by its threads.
+ * Locks: none in the master, which is one thread; in the worker a gate, until its threads begin.
  *
  * Fork: the child is made by fork() with all signals blocked, so the pool's handlers have run, and
  * nothing else, when child.c begins. It closes the other workers' channels and unmaps their hearts.
