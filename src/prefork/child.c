@@ -50,12 +50,15 @@ static void die_with_master(const struct tine_worker *worker, int number)
 		_exit(TINE_EXIT_FAILED);
 }
 
+/* An orphan has its timer. The kernel's signal may come after the end of the channel, in the midst
+ * of the hooks of an orderly end. */
 static int call(struct tine_worker *worker, struct tine_hook_event *hook)
 {
 	int rc;
 
 	hook->worker = worker;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!worker->own.orphan)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	rc = tine_hook_call(worker->master, hook);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	return rc;
@@ -72,7 +75,7 @@ static int call_plain(struct tine_worker *worker, enum tine_hook_kind kind)
 
 static int ending_of(const struct tine_worker *worker)
 {
-	if (is_orphan(worker))
+	if (worker->own.orphan || is_orphan(worker))
 		return TINE_END_ORPHAN;
 	return atomic_load(&worker->heart->ending);
 }
@@ -230,6 +233,7 @@ static void obey(struct tine_worker *worker, uint64_t signals)
 static void become_orphan(struct tine_worker *worker)
 {
 	tine_master_say(worker->master, worker, "the master is gone");
+	worker->own.orphan = true;
 	close(worker->own.channel);
 	worker->own.channel = -1;
 	kill_later(worker->config.graceful_timeout_ms);

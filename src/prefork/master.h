@@ -70,6 +70,7 @@ struct tine_worker_own {
 	int stop_fd;
 	int accept_fd; /* an epoll with the listening sockets, -1 without */
 	pid_t master_pid;
+	bool orphan; /* the channel's other end is closed */
 	_Atomic bool stopping;
 	_Atomic int threads_left;
 	_Atomic int status; /* to exit with */
