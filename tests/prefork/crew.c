@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,8 @@ static int behave(const tine_hook_event *hook, void *user_data)
 		pause_ms(300);
 	if (hook->kind == TINE_HOOK_AFTER_FORK && mode_is("hang"))
 		hang();
+	if (hook->kind == TINE_HOOK_REOPEN_LOGS && hook->worker && mode_is("reopen hangs"))
+		hang();
 	if (hook->kind == TINE_HOOK_BEFORE_RELOAD && mode_is("change"))
 		return change(hook->master);
 	if (hook->kind == TINE_HOOK_WORKER_ABORT && mode_is("abort hangs"))
@@ -149,6 +152,13 @@ static int behave(const tine_hook_event *hook, void *user_data)
 	if (hook->kind == TINE_HOOK_WORKER_EXIT && mode_is("exit hangs"))
 		hang();
 	return mode_is(refusal);
+}
+
+/* The program's own fork handler, before anything else of the supervisor's in the child. */
+static void at_fork(void)
+{
+	if (mode_is("term at fork"))
+		kill(getpid(), SIGTERM);
 }
 
 /* ---- work ----------------------------------------------------------------------------------- */
@@ -316,6 +326,7 @@ int main(void)
 
 	trace_path = getenv("CREW_TRACE");
 	mode_path = getenv("CREW_MODE");
+	pthread_atfork(NULL, NULL, at_fork);
 	if (getenv("CREW_REAPER"))
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	tine_master_config_init(&config);

@@ -53,6 +53,8 @@ class Crew:
         self._trace = os.path.join(self.folder, 'trace')
         self._mode = os.path.join(self.folder, 'mode')
         self.mode(mode)
+        with open(self._trace, 'w', encoding='utf-8'):
+            pass
         variables = {'TINE_' + name.upper(): str(value) for name, value in settings.items()}
         clean = {name: None for name in os.environ
                  if name.startswith(('TINE_', 'LISTEN_', 'NOTIFY_', 'WATCHDOG_'))}
@@ -71,8 +73,6 @@ class Crew:
 
     def events(self):
         """All hooks so far, in the order in which they ran."""
-        if not os.path.exists(self._trace):
-            return []
         with open(self._trace, encoding='utf-8', errors='replace') as file:
             return [parse(line) for line in file.read().splitlines()]
 

@@ -202,6 +202,15 @@ def test_workers_that_return_at_once_are_held_back(tmp_path, mode):
         assert re.search('3 workers .* in a row; the last ' + status, crew.log())
 
 
+def test_starts_are_held_back(tmp_path):
+    start = time.monotonic()
+    with Crew(tmp_path, mode='exit', workers=2, boot_failures_max=5, backoff_first_ms=200,
+              backoff_max_ms=400) as crew:
+        assert crew.wait() == 1
+    # the two of the first round fail together, then one pause each of at least 3/4 of what is set
+    assert time.monotonic() - start >= 0.75 * (0.2 + 0.4)
+
+
 def test_workers_that_crash_at_work_are_replaced_at_once(tmp_path):
     with Crew(tmp_path, workers=2) as crew:
         crew.ready(2)

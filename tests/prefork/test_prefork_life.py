@@ -196,6 +196,18 @@ def test_a_signal_in_the_first_moment_is_not_lost(tmp_path):
         assert crew.end() == 0
 
 
+def test_a_signal_at_the_fork_is_not_lost(tmp_path):
+    """TERM before the worker has handlers: it starts, and ends in good order."""
+    with Crew(tmp_path, mode='term at fork', workers=1) as crew:
+        pid = crew.wait_hooks('after_fork')[0].pid
+        death = crew.wait_hooks('child_exit', of=pid)[0]
+        assert (death.status, death.ending) == (0, 'itself')
+        assert len(crew.hooks('worker_exit', pid=pid)) == 1
+        crew.mode('')
+        crew.wait_log('all workers are ready')
+        assert crew.end() == 0
+
+
 def test_signals_to_workers_of_others(tmp_path):
     """A worker that somebody ends is replaced; HUP and the terminal's signals do not end it."""
     with Crew(tmp_path, workers=1) as crew:
@@ -240,8 +252,16 @@ def test_kill_of_the_master_ends_the_workers(tmp_path):
 
 
 def test_kill_of_the_master_while_a_hook_hangs(tmp_path):
+    """At its start, and later."""
     with Crew(tmp_path, workers=1, mode='hang') as crew:
         crew.wait_hooks('after_fork')
+        crew.kill(signal.SIGKILL)
+        crew.wait()
+    with Crew(tmp_path, workers=1) as crew:
+        worker = crew.ready()['web/0']
+        crew.mode('reopen hangs')
+        crew.kill(signal.SIGUSR1, worker)
+        crew.wait_hooks('reopen_logs')
         crew.kill(signal.SIGKILL)
         crew.wait()
 
