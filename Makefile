@@ -9,7 +9,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test install lint fuzz bench-guard bench-pool soak setup-build setup-test clean
+.PHONY: all build demo test install lint fuzz bench-guard bench-pool soak recycle setup-build setup-test clean
 
 all: build
 
@@ -39,6 +39,10 @@ bench-pool: setup-test build
 
 soak: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)
+
+recycle: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' TINE_RECYCLED='$(or $(WORKERS),10000)' /usr/bin/python3 -m pytest \
+		-q -p no:cacheprovider tests/prefork/test_prefork_faults.py -k recycled
 
 setup-build:
 	@tools/setup build

@@ -29,7 +29,7 @@
  * call of this library. A vfork child must not call it.
  *
  * The library starts no thread, installs no signal handler, prints nothing and never ends the
- * process.
+ * process. The supervisor (tine/prefork.h) does, in tine_master_run() and nowhere else.
  */
 #ifndef TINE_TINE_H
 #define TINE_TINE_H
@@ -91,6 +91,7 @@ enum tine_status {
 	TINE_E_SQL = -20,             /* a statement failed; the SQLSTATE says how */
 	TINE_E_ABORTED = -21,         /* COMMIT rolled back: the transaction had failed before */
 	TINE_E_IN_DOUBT = -22,        /* lost during COMMIT: it may have happened or not */
+	TINE_E_BOOT = -23,            /* workers could not be started */
 };
 
 typedef struct tine_error {
@@ -476,5 +477,7 @@ TINE_PUBLIC int tine_transact(tine_pool *pool, tine_transact_fn fn, void *arg,
 #ifdef __cplusplus
 }
 #endif
+
+#include <tine/prefork.h>
 
 #endif

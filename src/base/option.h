@@ -2,8 +2,8 @@
 /*
  * The one option table (option_table.c). A row feeds a struct, the environment, the command line,
  * the help text and the man page (through the build-time program optdoc), and a test that they
- * agree. Rows of commands fill struct tine_settings; rows of the pool fill tine_pool_config, of
- * which only the types are used here.
+ * agree. Rows of commands fill struct tine_settings; rows of the pool and of the supervisor fill
+ * the public structs of that name, of which only the types are used here.
  *
  * A value is checked where it is set; a wrong one is an error that names the option, the value and
  * what would be right. Nothing here allocates: texts are borrowed from argv or the environment.
@@ -33,8 +33,10 @@ enum tine_option_type {
 enum tine_option_commands {
 	TINE_COMMAND_RUN = 1 << 0,
 	TINE_COMMAND_VERSION = 1 << 1,
-	TINE_COMMAND_POOL = 1 << 2, /* no command: a field of tine_pool_config */
-	TINE_COMMAND_DOCTOR = 1 << 3,
+	TINE_COMMAND_POOL = 1 << 2,   /* no command: a field of tine_pool_config */
+	TINE_COMMAND_MASTER = 1 << 3, /* a field of tine_master_config */
+	TINE_COMMAND_WORKER = 1 << 4, /* a field of tine_worker_config */
+	TINE_COMMAND_DOCTOR = 1 << 5,
 };
 
 struct tine_settings {
@@ -57,7 +59,7 @@ struct tine_settings {
 };
 
 struct tine_option {
-	const char *name; /* as on the command line, without "--"; of a pool: the field's name */
+	const char *name; /* as on the command line, without "--"; of a struct: the field's name */
 	char letter;      /* short form, or 0 */
 	const char *env;  /* TINE_… variable, or NULL when the environment cannot set it */
 	enum tine_option_type type;
@@ -65,7 +67,7 @@ struct tine_option {
 	const char *initial;      /* default as shown to people and as tine_option_set() reads it */
 	const char *choices;      /* names with ", " between them, in the order of their enum */
 	int64_t minimum, maximum; /* of numbers, in the field's unit; of texts the least length */
-	size_t offset;            /* in struct tine_settings or tine_pool_config */
+	size_t offset;            /* in the struct that the row is of */
 	unsigned commands;        /* enum tine_option_commands */
 	const char *help;         /* one sentence or more; wrapped by who prints it */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The rows of the one option table; see option.h. Defaults and ranges of tine_pool_config are here
- * and nowhere else.
+ * The rows of the one option table; see option.h. Defaults and ranges of the library's structs are
+ * here and nowhere else.
  *
  * Locks: none. Fork: constant data.
  */
@@ -13,6 +13,15 @@
 #define POOL(field, variable)                                                                      \
 	.name = #field, .env = "TINE_" variable, .commands = TINE_COMMAND_POOL,                    \
 	.offset = offsetof(struct tine_pool_config, field)
+
+/* The same for the supervisor, and for a kind of workers. */
+#define MASTER(field, variable)                                                                    \
+	.name = #field, .env = "TINE_" variable, .commands = TINE_COMMAND_MASTER,                  \
+	.offset = offsetof(struct tine_master_config, field)
+
+#define WORKER(field, variable)                                                                    \
+	.name = #field, .env = "TINE_" variable, .commands = TINE_COMMAND_WORKER,                  \
+	.offset = offsetof(struct tine_worker_config, field)
 
 const struct tine_option tine_options[] = {
 	{
@@ -446,6 +455,188 @@ const struct tine_option tine_options[] = {
 		.help = "A connection that carried a larger result is replaced, since libpq "
 			"keeps the memory for it. k, M and G are thousands, KiB, MiB and GiB "
 			"powers of 1024. 0: any size.",
+	},
+	{
+		MASTER(listen, "LISTEN"),
+		.type = TINE_OPTION_TEXT,
+		.metavar = "ADDRESSES",
+		.help = "What to listen on, with commas between them: HOST:PORT, [IPV6]:PORT, "
+			":PORT for every address of the machine, unix:PATH, unix:@NAME for an "
+			"abstract one. Port 0 takes a free one. Sockets that are handed over by "
+			"the service manager (LISTEN_FDS) are used instead when there are any.",
+	},
+	{
+		MASTER(backlog, "BACKLOG"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "1024",
+		.minimum = 1,
+		.maximum = 65535,
+		.help = "Connections that may wait to be accepted, for each socket; the system's "
+			"net.core.somaxconn is a limit too.",
+	},
+	{
+		MASTER(preload_app, "PRELOAD_APP"),
+		.type = TINE_OPTION_FLAG,
+		.initial = "yes",
+		.help = "Load the application (the LOAD hook) once in the master, whose memory "
+			"the workers then share, and again at each reload; else in each worker.",
+	},
+	{
+		MASTER(boot_failures_max, "BOOT_FAILURES_MAX"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "10",
+		.minimum = 0,
+		.maximum = 1000000,
+		.help = "Workers of one kind that may fail to start in a row; with so many and "
+			"none of that kind at work the master gives up. While there is one at "
+			"work it goes on trying. 0: it always does.",
+	},
+	{
+		MASTER(backoff_first_ms, "BACKOFF_FIRST_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "500ms",
+		.minimum = 1,
+		.maximum = 600000,
+		.help = "Pause after a worker that failed to start. Each further one doubles it; "
+			"up to a quarter is taken off at random.",
+	},
+	{
+		MASTER(backoff_max_ms, "BACKOFF_MAX_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "30s",
+		.minimum = 1,
+		.maximum = 600000,
+		.help = "The longest such pause.",
+	},
+	{
+		MASTER(master_log, "MASTER_LOG"),
+		.type = TINE_OPTION_TEXT,
+		.metavar = "FILE|-",
+		.initial = "-",
+		.minimum = 1,
+		.help = "Where the supervisor says what it does: appended to FILE, which is made "
+			"with mode 0600 when missing and opened anew for each line; '-' is "
+			"standard error.",
+	},
+	{
+		WORKER(workers, "WORKERS"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "2",
+		.minimum = 0,
+		.maximum = 1000,
+		.help = "Processes of this kind. The signals TTIN and TTOU change it for the kind "
+			"that was added first.",
+	},
+	{
+		WORKER(threads, "THREADS"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "1",
+		.minimum = 1,
+		.maximum = 1000,
+		.help = "Threads of each process that run the kind's function. There is one more, "
+			"which looks after signals.",
+	},
+	{
+		WORKER(units, "UNITS"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = 10000,
+		.help = "Units of work that one process may have under way at the same time. 0: "
+			"as many as threads. For servers with threads of their own.",
+	},
+	{
+		WORKER(accepts, "ACCEPTS"),
+		.type = TINE_OPTION_FLAG,
+		.initial = "yes",
+		.help = "Workers of this kind have the sockets that are listened on; in others "
+			"they are closed.",
+	},
+	{
+		WORKER(startup_timeout_ms, "STARTUP_TIMEOUT_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "60s",
+		.minimum = 1,
+		.maximum = DAY_MS,
+		.help = "How long a worker may take from its fork until it is ready; then it gets "
+			"SIGABRT.",
+	},
+	{
+		WORKER(unit_timeout_ms, "UNIT_TIMEOUT_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "30s",
+		.minimum = 0,
+		.maximum = DAY_MS,
+		.help = "How long a unit of work may take, or go on without a sign of life; then "
+			"its worker is told (WORKER_TIMEOUT). 0: any time.",
+	},
+	{
+		WORKER(abort_after_ms, "ABORT_AFTER_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "5s",
+		.minimum = 1,
+		.maximum = DAY_MS,
+		.help = "How long the unit then still has, before the worker gets SIGABRT.",
+	},
+	{
+		WORKER(kill_after_ms, "KILL_AFTER_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "5s",
+		.minimum = 1,
+		.maximum = DAY_MS,
+		.help = "How long a worker may take to end after SIGABRT or SIGQUIT, before it "
+			"gets SIGKILL.",
+	},
+	{
+		WORKER(graceful_timeout_ms, "GRACEFUL_TIMEOUT_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "30s",
+		.minimum = 1,
+		.maximum = DAY_MS,
+		.help = "How long a worker that is asked to end may take for what it has under "
+			"way, before it gets SIGKILL.",
+	},
+	{
+		WORKER(max_units, "MAX_UNITS"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = INT32_MAX,
+		.help = "Units of work after which a worker is replaced, when its turn comes: "
+			"never two of a kind at once. 0: any number.",
+	},
+	{
+		WORKER(max_units_jitter, "MAX_UNITS_JITTER"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = INT32_MAX,
+		.help = "Up to so many are added to max_units, at random for each worker, so that "
+			"they do not all come due together.",
+	},
+	{
+		WORKER(max_rss_bytes, "MAX_RSS_BYTES"),
+		.type = TINE_OPTION_BYTES,
+		.metavar = "SIZE",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = INT64_MAX,
+		.help = "Resident memory above which a worker is replaced, in the same way. What "
+			"it shares with the master counts too. Looked at once a second. 0: any.",
 	},
 };
 

@@ -2,7 +2,7 @@
 /*
  * Build-time program, not installed: copies a man page's source from standard input to standard
  * output and puts the rows of the option table where a line says "@options COMMAND@": a command's
- * options, or for "pool" the fields of tine_pool_config.
+ * options, or for "pool", "master" and "worker" the fields of their settings.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -94,6 +94,8 @@ static const struct {
 	{ "version", TINE_COMMAND_VERSION, print_option },
 	{ "doctor", TINE_COMMAND_DOCTOR, print_option },
 	{ "pool", TINE_COMMAND_POOL, print_field },
+	{ "master", TINE_COMMAND_MASTER, print_field },
+	{ "worker", TINE_COMMAND_WORKER, print_field },
 };
 
 static void print_options(const char *command)

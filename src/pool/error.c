@@ -61,6 +61,7 @@ static const struct status_row statuses[] = {
 	STATUS(TINE_E_SQL, "Look up the SQLSTATE in PostgreSQL's list of error codes."),
 	STATUS(TINE_E_ABORTED, "Look for the statement that failed before the commit."),
 	STATUS(TINE_E_IN_DOUBT, "Look in the database whether it happened before doing it again."),
+	STATUS(TINE_E_BOOT, "See what the workers said before they ended, and start again."),
 };
 
 static const struct status_row *find_status(int status)

@@ -34,7 +34,8 @@ def squeeze(text):
 
 def header():
     """Without comments."""
-    return re.sub(r'/\*.*?\*/', ' ', read('include', 'tine', 'tine.h'), flags=re.S)
+    text = read('include', 'tine', 'tine.h') + read('include', 'tine', 'prefork.h')
+    return re.sub(r'/\*.*?\*/', ' ', text, flags=re.S)
 
 
 def prototypes():
@@ -176,8 +177,11 @@ def test_every_constant_and_field_is_explained():
     fields = {name for struct, raw in libtine.STRUCTS.items() if struct != 'tine_pool_config'
               for name, *_ in raw._fields_ if name != 'size'}
     assert fields - bold == set()
+    fields = re.search(r'struct tine_hook_event \{(.*?)\}', header(), re.S).group(1)
+    assert set(re.findall(r'(\w+)[;,]', fields)) - bold == set()
     # the fields of the settings come from the option table
-    assert '\n@options pool@\n' in Page('tine_pool_config.3').text
+    for name in ('pool', 'master', 'worker'):
+        assert '\n@options %s@\n' % name in Page('tine_%s_config.3' % name).text
 
 
 def test_what_pages_point_to_exists():
@@ -246,6 +250,21 @@ def test_every_example_is_built_tested_and_in_the_guide():
     tested = {name[len('test_'):-len('_example')] for name in globals()
               if name.startswith('test_') and name.endswith('_example')}
     assert tested == {name.split('.')[0] for name in names}
+
+
+def test_the_guide_of_the_supervisor_speaks_of_what_there_is():
+    text = read('docs', 'prefork.md')
+    for name in re.findall(r'\b(tine_\w+)\(\)', text):
+        assert name in prototypes(), name
+    for name in re.findall(r'`(TINE_\w+)`', text):
+        assert name in enumerators() or '#define %s(' % name in header(), name
+    for name in re.findall(r'\b(tine_\w+)\(3\)', text):
+        assert os.path.exists(os.path.join(ROOT, 'docs', 'man', name + '.3.scd')), name
+    for link in re.findall(r'\]\(([^)]+)\)', text):
+        assert os.path.exists(os.path.join(ROOT, 'docs', link)), link
+    hooks = [name[len('TINE_HOOK_'):] for name in enumerators()
+             if name.startswith('TINE_HOOK_') and name != 'TINE_HOOK_COUNT']
+    assert re.findall(r'^\| `([A-Z_]+)` \|', text, re.M) == hooks
 
 
 # ---- the examples, compiled and run as their first lines say -----------------------------------

@@ -18,6 +18,7 @@ LAYERS = {
     'base': set(),
     'fork': {'base'},
     'pool': {'base', 'fork'},
+    'prefork': {'base', 'fork', 'pool'},
     'preload': {'base', 'fork'},
     'cli': {'base'},
     'doctor': {'base', 'pool'},
@@ -93,12 +94,15 @@ def test_few_files_call_libpq():
             assert not re.search(r'\bPQ[a-z]\w+\(', code), name
 
 
-# What libtine keeps of its own: the fork hook's registry and gate, and the word that forks wipe.
-LIBTINE_VARIABLES = {'gate', 'gate_depth', 'never_wiped', 'registry', 'tine_origin'}
+# What libtine keeps of its own: the fork hook's registry and gate, the word that forks wipe, and
+# what the supervisor's signal handlers write to.
+LIBTINE_VARIABLES = {'gate', 'gate_depth', 'never_wiped', 'registry', 'tine_origin', 'signals'}
+PREFORK = 'src/prefork/'
 
 
 def test_libtine_exports_what_its_header_declares():
-    header = re.sub(r'/\*.*?\*/', '', read('include/tine/tine.h'), flags=re.S)
+    header = re.sub(r'/\*.*?\*/', '', read('include/tine/tine.h') + read('include/tine/prefork.h'),
+                    flags=re.S)
     declared = set(re.findall(r'^TINE_PUBLIC .*?\b(tine_\w+)\(', header, re.M))
     mapped = set(re.findall(r'\b(tine_\w+);', read('src/pool/libtine.map')))
     exported = set(re.findall(r' T (tine_\w+)@@LIBTINE_0', output('nm', '-D', LIBTINE)))
@@ -106,7 +110,7 @@ def test_libtine_exports_what_its_header_declares():
     assert not re.search(r' [BDRSV] \w', output('nm', '-D', '--defined-only', LIBTINE))
 
 
-def test_libtine_has_no_state_but_the_fork_hook():
+def test_libtine_has_no_state_but_the_fork_hook_and_the_signals():
     names = set(re.findall(r' [bBdD] (\w+)$', output('nm', LIBTINE), re.M))
     constant = {'_DYNAMIC', '_GLOBAL_OFFSET_TABLE_', '__TMC_END__', '__dso_handle',
                 '__do_global_dtors_aux_fini_array_entry', '__frame_dummy_init_array_entry'}
@@ -120,12 +124,45 @@ def read_only(library):
     return {row.split()[-1] for row in rows if ' .data.rel.ro' in row}
 
 
-def test_libtine_starts_no_thread_and_never_ends_or_talks():
-    forbidden = {'pthread_create', 'sigaction', 'signal', 'sigprocmask', 'pthread_sigmask', 'exit',
-                 '_exit', 'abort', 'puts', 'printf', 'fprintf', 'vfprintf', 'fputs', 'fwrite',
-                 'putchar', '__printf_chk', '__fprintf_chk', 'stdout', 'stderr', 'system', 'popen',
-                 '__assert_fail', 'syslog', 'perror'}
-    assert dynamic_symbols(LIBTINE, 'U') & forbidden == set()
+# What a library does not do to the program that it is in ...
+TALKS = {'puts', 'printf', 'fprintf', 'vfprintf', 'fputs', 'fwrite', 'putchar', '__printf_chk',
+         '__fprintf_chk', 'stdout', 'stderr', '__assert_fail', 'syslog', 'perror'}
+ENDS = {'exit', '_exit', 'abort', 'quick_exit', '__assert_fail'}
+ACTS = {'pthread_create', 'sigaction', 'signal', 'sigprocmask', 'pthread_sigmask', 'fork', 'vfork',
+        'kill', 'raise', 'system', 'popen', 'posix_spawn', 'setsid', 'prctl', 'timer_create'}
+# ... and which file of the supervisor does it all the same.
+PREFORK_ACTS = {
+    'child.c': {'_exit', 'pthread_create', 'pthread_sigmask', 'prctl', 'raise', 'signal',
+                'timer_create'},
+    'crew.c': {'fork', 'kill', 'pthread_sigmask'},
+    'loop.c': {'kill'},
+    'master.c': {'prctl'},
+    'signals.c': {'raise', 'sigaction', 'signal'},
+}
+
+
+def undefined(archive):
+    """Member -> names that it takes from elsewhere, of a static library."""
+    rows = re.split(r'^(\S+)\.c\.o:$', output('nm', '-u', os.path.join(BUILD, archive)), flags=re.M)
+    return {name.rpartition('_')[2] if '_prefork_' in name else name:
+            set(re.findall(r'^ +U (\w+)', symbols, re.M))
+            for name, symbols in zip(rows[1::2], rows[2::2])}
+
+
+def test_the_pool_starts_no_thread_and_never_ends_or_talks():
+    members = [symbols for archive in ('libpool.a', 'libfork.a', 'libbase.a')
+               for symbols in undefined(archive).values()]
+    assert len(members) > 25
+    assert set.union(*members) & (TALKS | ENDS | ACTS) == set()
+
+
+def test_the_supervisor_acts_in_few_places_and_never_talks():
+    assert dynamic_symbols(LIBTINE, 'U') & (TALKS | {'exit', 'abort', 'quick_exit'}) == set()
+    files_of = {os.path.basename(name) for name in files('.c') if name.startswith(PREFORK)}
+    members = undefined('libprefork.a')
+    assert len(members) == len(files_of)
+    acts = {name: symbols & (ENDS | ACTS) for name, symbols in members.items()}
+    assert {name + '.c': symbols for name, symbols in acts.items() if symbols} == PREFORK_ACTS
 
 
 def test_libtine_is_named_for_its_interface():

@@ -47,6 +47,7 @@ class Status(enum.IntEnum):
     E_SQL = -20
     E_ABORTED = -21
     E_IN_DOUBT = -22
+    E_BOOT = -23
 
 
 # In the order of the header's enums, by the names the options and functions use.

@@ -198,9 +198,29 @@ TEST(cuts_long_values_and_not_the_range)
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static bool is_of_pool(const struct tine_option *option)
+/* Rows of one struct of the library's; those of the commands have bits in common. */
+#define LIBRARY (TINE_COMMAND_POOL | TINE_COMMAND_MASTER | TINE_COMMAND_WORKER)
+
+static const struct {
+	unsigned command;
+	size_t size;
+} structs[] = {
+	{ TINE_COMMAND_POOL, sizeof(tine_pool_config) },
+	{ TINE_COMMAND_MASTER, sizeof(tine_master_config) },
+	{ TINE_COMMAND_WORKER, sizeof(tine_worker_config) },
+};
+
+#define STRUCTS (sizeof(structs) / sizeof(structs[0]))
+
+static bool is_of_library(const struct tine_option *option)
 {
-	return option->commands == TINE_COMMAND_POOL;
+	return option->commands & LIBRARY;
+}
+
+static bool is_of_same(const struct tine_option *option, const struct tine_option *other)
+{
+	return is_of_library(option) || is_of_library(other) ? option->commands == other->commands
+							     : true;
 }
 
 static bool is_number(const struct tine_option *option)
@@ -216,8 +236,8 @@ static void check_row(const struct tine_option *option)
 	      (option->type == TINE_OPTION_FLAG || option->type == TINE_OPTION_CHOICE));
 	CHECK((option->choices != NULL) == (option->type == TINE_OPTION_CHOICE));
 	CHECK(!option->env || strncmp(option->env, "TINE_", 5) == 0);
-	CHECK(is_of_pool(option) || !(option->commands & TINE_COMMAND_POOL));
-	CHECK(is_of_pool(option) == (option->letter == 0));
+	CHECK(!is_of_library(option) || __builtin_popcount(option->commands) == 1);
+	CHECK(is_of_library(option) == (option->letter == 0));
 	CHECK(is_number(option) == (option->maximum > option->minimum));
 }
 
@@ -230,7 +250,7 @@ TEST(the_table_is_sound)
 		for (size_t j = 0; j < i; j++) {
 			const struct tine_option *other = &tine_options[j];
 
-			if (is_of_pool(other) != is_of_pool(option))
+			if (!is_of_same(option, other))
 				continue;
 			CHECK(strcmp(other->name, option->name) != 0);
 			CHECK(other->offset != option->offset);
@@ -247,13 +267,13 @@ TEST(no_two_rows_have_one_variable)
 			      strcmp(tine_options[i].env, tine_options[j].env) != 0);
 }
 
-TEST(variables_of_the_pool_are_the_fields_names)
+TEST(variables_of_the_library_are_the_fields_names)
 {
 	for (size_t i = 0; i < tine_options_count; i++) {
 		const struct tine_option *option = &tine_options[i];
 		const char *name = option->name;
 
-		if (!is_of_pool(option))
+		if (!is_of_library(option))
 			continue;
 		CHECK_INT(strlen(option->env), ==, strlen("TINE_") + strlen(name));
 		for (size_t at = 0; name[at]; at++) {
@@ -264,45 +284,56 @@ TEST(variables_of_the_pool_are_the_fields_names)
 	}
 }
 
-/* The row of the pool whose field begins at an offset or is the next one after it. */
-static const struct tine_option *row_from(size_t offset)
+/* The row of a struct whose field begins at an offset or is the next one after it. */
+static const struct tine_option *row_from(unsigned command, size_t offset)
 {
 	const struct tine_option *next = NULL;
 
 	for (size_t i = 0; i < tine_options_count; i++)
-		if (is_of_pool(&tine_options[i]) && tine_options[i].offset >= offset &&
+		if (tine_options[i].commands == command && tine_options[i].offset >= offset &&
 		    (!next || tine_options[i].offset < next->offset))
 			next = &tine_options[i];
 	return next;
 }
 
-TEST(every_field_of_the_pool_has_one_row)
+static void check_fields(unsigned command, size_t size)
 {
 	size_t end = sizeof(((tine_pool_config *)0)->size);
 	size_t rows = 0, fields = 0;
 
-	for (const struct tine_option *row = row_from(end); row; row = row_from(end)) {
+	for (const struct tine_option *row = row_from(command, end); row;
+	     row = row_from(command, end)) {
 		/* A field is aligned to its size at most, so more room than that is a field's. */
 		CHECK_INT(row->offset - end, <, tine_option_size(row));
 		end = row->offset + tine_option_size(row);
 		fields++;
 	}
-	CHECK_INT(sizeof(tine_pool_config) - end, <, sizeof(int));
+	CHECK_INT(size - end, <, sizeof(int));
 	for (size_t i = 0; i < tine_options_count; i++)
-		rows += is_of_pool(&tine_options[i]);
+		rows += tine_options[i].commands == command;
 	CHECK_INT(rows, ==, fields);
 }
 
-TEST(defaults_of_the_pool_are_values)
+TEST(every_field_of_the_library_has_one_row)
 {
-	tine_pool_config config;
+	for (size_t i = 0; i < STRUCTS; i++)
+		check_fields(structs[i].command, structs[i].size);
+}
+
+TEST(defaults_of_the_library_are_values)
+{
+	union {
+		tine_pool_config pool;
+		tine_master_config master;
+		tine_worker_config worker;
+	} config;
 
 	for (size_t i = 0; i < tine_options_count; i++) {
 		const struct tine_option *option = &tine_options[i];
 
-		if (!is_of_pool(option))
+		if (!is_of_library(option))
 			continue;
-		CHECK((option->initial == NULL) == (option->type == TINE_OPTION_TEXT));
+		CHECK(option->initial || option->type == TINE_OPTION_TEXT);
 		if (option->initial)
 			CHECK_INT(tine_option_set(option, &config, option->initial, option->name,
 						  error, sizeof(error)),
@@ -314,5 +345,5 @@ CHECK_TABLE(T(reads_every_form), T(names_option_value_and_range_in_errors),
 	    T(reads_the_environment), T(an_empty_variable_says_nothing), T(reads_numbers_strictly),
 	    T(reads_units), T(refuses_other_units), T(says_ranges_in_the_largest_unit),
 	    T(cuts_long_values_and_not_the_range), T(the_table_is_sound),
-	    T(no_two_rows_have_one_variable), T(variables_of_the_pool_are_the_fields_names),
-	    T(every_field_of_the_pool_has_one_row), T(defaults_of_the_pool_are_values))
+	    T(no_two_rows_have_one_variable), T(variables_of_the_library_are_the_fields_names),
+	    T(every_field_of_the_library_has_one_row), T(defaults_of_the_library_are_values))
