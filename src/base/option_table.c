@@ -342,6 +342,52 @@ const struct tine_option tine_options[] = {
 			"keeps the memory for it. k, M and G are thousands, KiB, MiB and GiB "
 			"powers of 1024. 0: any size.",
 	},
+	{
+		POOL(name, "NAME"),
+		.type = TINE_OPTION_TEXT,
+		.metavar = "NAME",
+		.help = "The board that this pool shares with every program of this user that "
+			"gives the same name: one budget, one view. Letters, digits, '.', '_' "
+			"and '-'. Left out: that of the process tree, if there is one.",
+	},
+	{
+		POOL(budget, "BUDGET"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = 2048,
+		.help = "Connections that all processes of the tree, or of the name, may have "
+			"open together. The one who says it last is right. 0: what the others "
+			"said, or no limit.",
+	},
+	{
+		POOL(budget_floor, "BUDGET_FLOOR"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = 2048,
+		.help = "Connections of the budget that this process always finds free: others "
+			"do not borrow them.",
+	},
+	{
+		POOL(budget_ceiling, "BUDGET_CEILING"),
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = 2048,
+		.help = "Connections of the budget that this process takes at most. 0: no limit "
+			"but pool_size and max_overflow.",
+	},
+	{
+		POOL(identity, "IDENTITY"),
+		.type = TINE_OPTION_FLAG,
+		.initial = "yes",
+		.help = "Add the worker's number and pid to application_name where a board is "
+			"shared: app[w3:4711].",
+	},
 };
 
 const size_t tine_options_count = sizeof(tine_options) / sizeof(tine_options[0]);

@@ -18,7 +18,9 @@
 
 /* More than that from a process to the first ones is no tree. */
 #define MOST_ANCESTORS 64
-#define JOIN_TRIES 20
+/* Removing a board takes microseconds. */
+#define JOIN_NS ((int64_t)TINE_NS_PER_S)
+#define JOIN_PAUSE_US 500
 
 bool tine_board_name_is_good(const char *name)
 {
@@ -57,7 +59,7 @@ static int nearest_member(const struct search *search, const struct tine_board_l
 	for (int place = 0; place < TINE_BOARD_MEMBERS; place++) {
 		uint64_t word = atomic_load(&map->members[place].word);
 
-		if (tine_place_state(word) != TINE_PLACE_LIVE ||
+		if (tine_place_state(word) < TINE_PLACE_LIVE ||
 		    atomic_load(&map->members[place].pid_namespace) != own_namespace)
 			continue;
 		for (int i = 0; i < search->count; i++)
@@ -123,22 +125,39 @@ static int explain(int rc, const char *path, char *ret_error, size_t size)
 	return rc;
 }
 
+static bool is_useless(struct tine_board_layout *map)
+{
+	return atomic_load(&map->dead) || tine_segment_is_of_other_boot(map);
+}
+
+/* -EAGAIN: not now. */
+static int try_to_join(struct tine_board *board, const char *name)
+{
+	int rc = tine_segment_map(board->path, true, &board->map);
+
+	if (rc == -ENOENT) {
+		rc = tine_segment_make(board->path, name, &board->map);
+		board->made_here = rc == 0;
+		return rc == -EEXIST || rc == -ENOENT ? -EAGAIN : rc;
+	}
+	if (rc == 0 && is_useless(board->map)) {
+		/* Somebody is about to remove it, or died when he was. */
+		tine_segment_remove_if_dead(board->path, board->map);
+		tine_segment_unmap(board->map);
+		board->map = NULL;
+		return -EAGAIN;
+	}
+	return rc;
+}
+
 static int find_or_make(struct tine_board *board, const char *name)
 {
-	int rc = -EAGAIN;
+	int64_t until_ns = tine_clock_ns() + JOIN_NS;
+	int rc = try_to_join(board, name);
 
-	for (int i = 0; i < JOIN_TRIES && (rc == -EAGAIN || rc == -ENOENT || rc == -EEXIST); i++) {
-		rc = tine_segment_map(board->path, true, &board->map);
-		if (rc == 0 &&
-		    (atomic_load(&board->map->dead) || board->map->boot != tine_process_boot())) {
-			/* Somebody was about to remove it. */
-			tine_segment_unmap(board->map);
-			unlink(board->path);
-			rc = -EAGAIN;
-		} else if (rc == -ENOENT) {
-			rc = tine_segment_make(board->path, name, &board->map);
-			board->made_here = rc == 0;
-		}
+	while (rc == -EAGAIN && tine_clock_ns() < until_ns) {
+		usleep(JOIN_PAUSE_US);
+		rc = try_to_join(board, name);
 	}
 	return rc;
 }
@@ -156,6 +175,7 @@ static void set(struct tine_board *board, const struct tine_board_spec *spec, bo
 		return;
 	if (spec->budget)
 		atomic_store(&map->budget, (uint32_t)spec->budget);
+	tine_permit_divide(map);
 	if (spec->connect_parallel)
 		atomic_store(&map->connect_parallel, (uint32_t)spec->connect_parallel);
 }

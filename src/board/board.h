@@ -54,7 +54,9 @@ int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, 
  *  enlisted only the mapping goes. */
 void tine_board_close(struct tine_board *board);
 
-/** Become a member, once per process. @return 0, -EAGAIN when all places are taken */
+/** Become a member, once per process. @return 0, -EAGAIN when all places are taken, -ESTALE when the
+ *  board is being removed since nobody is on it any more (close it and open it again), or -errno
+ *  when the process cannot read about itself in /proc */
 int tine_board_enlist(struct tine_board *board);
 
 /** In the child of a fork, in its handler: what was the parent's is not ours. Stores only. */
@@ -79,12 +81,16 @@ int tine_permit_take(struct tine_board *board, int waiter);
  *                  then. 0: it is known to be closed */
 void tine_permit_give(struct tine_board *board, int permit, int open_ms);
 
-/** Should this member close a connection that comes back, since somebody else waits and this member
- *  has more than its fair share? One load when nobody waits. */
+/** Should this member close a connection that comes back? It should if it has more than its fair
+ *  share and somebody else waits, or what is free is less than others may come for. */
 bool tine_permit_is_wanted(const struct tine_board *board);
 
-/** A word that is zero as long as nobody waits, for paths that are taken each time. */
-const _Atomic uint32_t *tine_board_waiting(const struct tine_board *board);
+/** This member begins to use connections: from now on it counts where they are divided. */
+void tine_board_want(struct tine_board *board);
+
+/** A word with the fair share of a member: who has no more never needs to ask whether it has too
+ *  much. For paths that are taken each time. */
+const _Atomic uint32_t *tine_permit_fair_share(const struct tine_board *board);
 
 struct tine_permit_use {
 	int budget;  /* 0: no limit */

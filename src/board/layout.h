@@ -37,17 +37,21 @@
  * The word of a member's place: state (2 bits), generation (12), pid (22), and the lower 28 bits of
  * the time the process was started, in ticks since boot; a pid alone is used again. While a place
  * is being claimed its other fields are not set yet, so the word alone tells who claims it.
+ *
+ * PAST: the process executed another program. It owns nothing any more, but keeps the place, by
+ * which the new program and its children find the board, until it ends.
  */
-enum tine_place_state { TINE_PLACE_FREE, TINE_PLACE_CLAIMED, TINE_PLACE_LIVE };
+enum tine_place_state { TINE_PLACE_FREE, TINE_PLACE_CLAIMED, TINE_PLACE_LIVE, TINE_PLACE_PAST };
 
 struct tine_board_member {
 	_Alignas(64) _Atomic uint64_t word;
-	_Atomic uint64_t pid_namespace; /* inode; only who shares it can tell whether it lives */
+	_Atomic uint64_t pid_namespace; /* only who shares it can tell whether it lives */
+	_Atomic uint64_t image;         /* of the program, see struct tine_process */
 	_Atomic int64_t joined_ns;
 	_Atomic uint32_t worker; /* the lowest number that was free when it joined, from 1 */
 	_Atomic uint32_t floor;  /* connections that others cannot borrow */
 	_Atomic uint32_t ceiling;
-	_Atomic uint32_t threads_waiting;
+	_Atomic uint32_t wants; /* it has begun to use connections */
 	_Atomic uint64_t opened, failed;
 	_Atomic uint64_t slow_checkouts, timeouts, forks;
 	_Atomic uint64_t closed[TINE_BOARD_CAUSES];
@@ -77,7 +81,7 @@ struct tine_board_target {
 	_Atomic uint32_t epoch;            /* deaths */
 	_Atomic uint32_t condemned;        /* deaths that condemn every older connection */
 	_Atomic int64_t silent_idle_ns;    /* after so much idle time connections were found dead */
-	_Atomic uint64_t writer;           /* who writes the outage */
+	_Atomic uint64_t writer;           /* who writes the outage, since when (word.h) */
 	_Atomic uint32_t sequence;         /* odd while it is being written */
 	_Atomic int64_t at_ns, next_ns;    /* of the outage: seen, and next try */
 	_Atomic int32_t status;            /* 0: none; negative TINE_E_... */
@@ -98,6 +102,7 @@ struct tine_board_layout {
 	uint32_t layout;
 	uint32_t size_bytes;
 	uint64_t boot;           /* of the machine; hash of the kernel's boot identity */
+	uint64_t inode;          /* of the file: a name may be another board's by now */
 	_Atomic uint32_t dead;   /* no process is left; it is about to be removed */
 	_Atomic uint32_t budget; /* 0: no limit but the number of seats */
 	_Atomic uint32_t connect_parallel;
@@ -106,21 +111,31 @@ struct tine_board_layout {
 	_Atomic uint64_t tickets; /* of waiters, given so far */
 	_Atomic uint64_t events_written;
 	_Atomic int64_t reap_ns; /* not before then does anybody look for dead members again */
+	_Atomic uint32_t mixed;  /* processes of other pid namespaces have been here */
+
+	/* Places beyond these were never used, which spares looking there. Raised before the place
+	 * is, never lowered. */
+	_Atomic uint32_t permits_used, members_used, waiters_used;
 	char name[TINE_BOARD_NAME_BYTES];
 
-	/* How many places in the queue are taken: a hint that spares a search, counted anew by who
-	 * looks for the dead. */
-	_Alignas(64) _Atomic uint32_t waiting;
+	/* How many places in the queue are taken: a hint that spares a search. It may be too high
+	 * after somebody died, until it is counted anew, but not too low. waiting_changes goes up
+	 * before each change, which tells who counts. */
+	_Alignas(64) _Atomic uint32_t waiting_changes;
+	_Atomic uint32_t waiting;
+	_Atomic uint32_t fair_share; /* budget / members that use connections; a hint too */
 
 	_Alignas(64) _Atomic uint64_t permits[TINE_BOARD_PERMITS];
 	struct tine_board_member members[TINE_BOARD_MEMBERS];
 	struct tine_seat seats[TINE_BOARD_PERMITS];
 	struct tine_board_waiter waiters[TINE_BOARD_WAITERS];
 	struct {
-		_Alignas(64) _Atomic uint64_t word;
+		_Alignas(64) _Atomic uint64_t word; /* owner, and since when (word.h) */
 	} tokens[TINE_BOARD_TOKENS];
 	struct tine_board_target targets[TINE_BOARD_TARGETS];
 	struct tine_board_event events[TINE_BOARD_EVENTS];
+	struct tine_seat nobody;  /* where who has no permit writes */
+	_Atomic uint32_t no_news; /* and where who has no place in the queue waits */
 };
 
 _Static_assert(sizeof(_Atomic uint64_t) == 8, "words are lock-free, so they need no lock's memory");

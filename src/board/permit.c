@@ -12,22 +12,35 @@
 #include "base/clock.h"
 #include "board/word.h"
 
-struct tine_count {
-	int limit;
-	int taken, free; /* limbo is neither */
-	int above;       /* taken or in limbo, above the limit */
-	int limbo;
-	int own;
-	uint16_t of[TINE_BOARD_MEMBERS];
-};
+int tine_member_lacks(const struct tine_board_layout *map, const struct tine_count *have, int place)
+{
+	const struct tine_board_member *member = &map->members[place];
+	uint32_t floor = atomic_load_explicit(&member->floor, memory_order_relaxed);
 
-static void count(const struct tine_board *board, int64_t now_ns, struct tine_count *ret)
+	if (floor > TINE_BOARD_PERMITS || floor <= have->of[place] ||
+	    tine_place_state(atomic_load(&member->word)) != TINE_PLACE_LIVE)
+		return 0;
+	return (int)floor - have->of[place];
+}
+
+bool tine_member_is_full(const struct tine_board_layout *map, const struct tine_count *have,
+			 int place)
+{
+	uint32_t ceiling = atomic_load_explicit(&map->members[place].ceiling, memory_order_relaxed);
+
+	return ceiling && have->of[place] >= ceiling;
+}
+
+void tine_permit_tally(const struct tine_board *board, int64_t now_ns, struct tine_count *ret)
 {
 	const struct tine_board_layout *map = board->map;
+	int permits = tine_used(&map->permits_used, TINE_BOARD_PERMITS);
+	int members = tine_used(&map->members_used, TINE_BOARD_MEMBERS);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->limit = tine_board_limit(map);
-	for (int i = 0; i < TINE_BOARD_PERMITS; i++) {
+	ret->free = ret->limit > permits ? ret->limit - permits : 0;
+	for (int i = 0; i < permits; i++) {
 		uint64_t word = atomic_load_explicit(&map->permits[i], memory_order_relaxed);
 		int place = tine_owner_place(word);
 
@@ -43,23 +56,8 @@ static void count(const struct tine_board *board, int64_t now_ns, struct tine_co
 			ret->of[place]++;
 	}
 	ret->free = ret->free > ret->above ? ret->free - ret->above : 0;
-}
-
-/* Free permits that are kept for members below their floor, the caller left out. */
-static int reserved(const struct tine_board *board, const struct tine_count *have)
-{
-	int sum = 0;
-
-	for (int i = 0; i < TINE_BOARD_MEMBERS; i++) {
-		const struct tine_board_member *member = &board->map->members[i];
-		uint32_t floor = atomic_load_explicit(&member->floor, memory_order_relaxed);
-
-		if (floor > TINE_BOARD_PERMITS || floor <= have->of[i] || i == board->place ||
-		    tine_place_state(atomic_load(&member->word)) != TINE_PLACE_LIVE)
-			continue;
-		sum += (int)floor - have->of[i];
-	}
-	return sum;
+	for (int i = 0; i < members; i++)
+		ret->reserved += tine_member_lacks(map, ret, i);
 }
 
 static bool may_take(const struct tine_board *board, int waiter, int64_t now_ns)
@@ -69,12 +67,13 @@ static bool may_take(const struct tine_board *board, int waiter, int64_t now_ns)
 	/* Nothing to divide. */
 	if (!atomic_load_explicit(&board->map->budget, memory_order_relaxed) && !board->ceiling)
 		return true;
-	count(board, now_ns, &have);
+	tine_permit_tally(board, now_ns, &have);
 	if (board->ceiling && have.own >= board->ceiling)
 		return false;
 	if (have.own < board->floor)
 		return have.free > 0;
-	return have.free > reserved(board, &have) + tine_waiter_older(board->map, waiter, now_ns);
+	return have.free > have.reserved &&
+	       have.free > have.reserved + tine_waiter_older(board->map, &have, waiter, now_ns);
 }
 
 /* From a place of one's own on, so that two seldom want the same word. */
@@ -86,9 +85,11 @@ static int take_free(struct tine_board *board, int64_t now_ns)
 	for (int i = 0; i < limit; i++) {
 		uint64_t word = atomic_load_explicit(&map->permits[at], memory_order_relaxed);
 
-		if (tine_permit_is_free(word, now_ns) &&
-		    atomic_compare_exchange_strong(&map->permits[at], &word, board->owner))
-			return at;
+		if (tine_permit_is_free(word, now_ns)) {
+			tine_use(&map->permits_used, at);
+			if (atomic_compare_exchange_strong(&map->permits[at], &word, board->owner))
+				return at;
+		}
 		at = at + 1 < limit ? at + 1 : 0;
 	}
 	return -1;
@@ -97,32 +98,35 @@ static int take_free(struct tine_board *board, int64_t now_ns)
 /* Of two that took the last one each gives back what it took, and looks again. */
 static bool is_too_many(const struct tine_board *board, int64_t now_ns)
 {
+	const struct tine_board_layout *map = board->map;
 	struct tine_count have;
 
-	count(board, now_ns, &have);
-	return have.above > 0 && have.taken + have.limbo > have.limit;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!board->ceiling &&
+	    tine_used(&map->permits_used, TINE_BOARD_PERMITS) <= tine_board_limit(map))
+		return false;
+	tine_permit_tally(board, now_ns, &have);
+	return (have.above > 0 && have.taken + have.limbo > have.limit) ||
+	       (board->ceiling && have.own > board->ceiling);
 }
 
 int tine_permit_take(struct tine_board *board, int waiter)
 {
 	int64_t now_ns = tine_clock_ns();
-	int permit;
+	int permit = -1;
 
-	if (board->place < 0)
+	if (board->place < 0 || waiter >= TINE_BOARD_WAITERS)
 		return -1;
-	if (!may_take(board, waiter, now_ns)) {
-		tine_board_reap(board, false);
-		return -1;
+	if (may_take(board, waiter, now_ns))
+		permit = take_free(board, now_ns);
+	if (permit >= 0 && is_too_many(board, now_ns)) {
+		tine_permit_free(board->map, permit, board->owner, 0);
+		permit = -1;
 	}
-	permit = take_free(board, now_ns);
 	if (permit < 0) {
 		tine_board_reap(board, false);
-		return -1;
-	}
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load(&board->map->budget) && is_too_many(board, now_ns)) {
-		tine_permit_free(board->map, permit, board->owner, 0);
-		return -1;
+		/* Perhaps for somebody older whom nobody has called: a permit that was in limbo. */
+		tine_waiter_call(board);
 	}
 	return permit;
 }
@@ -146,82 +150,107 @@ void tine_permit_give(struct tine_board *board, int permit, int open_ms)
 		tine_waiter_call(board);
 }
 
-static int live_members(const struct tine_board_layout *map)
+static bool is_user(const struct tine_board_member *member)
 {
-	int live = 0;
+	return tine_place_state(atomic_load_explicit(&member->word, memory_order_relaxed)) ==
+		       TINE_PLACE_LIVE &&
+	       atomic_load_explicit(&member->wants, memory_order_relaxed);
+}
 
-	for (int i = 0; i < TINE_BOARD_MEMBERS; i++)
-		live += tine_place_state(atomic_load_explicit(&map->members[i].word,
-							      memory_order_relaxed)) ==
-			TINE_PLACE_LIVE;
+static int users(const struct tine_board_layout *map)
+{
+	int live = 0, members = tine_used(&map->members_used, TINE_BOARD_MEMBERS);
+
+	for (int i = 0; i < members; i++)
+		live += is_user(&map->members[i]);
 	return live;
 }
 
-/* Somebody of another process, and not one that died meanwhile. */
-static bool others_wait(const struct tine_board *board)
+void tine_permit_divide(struct tine_board_layout *map)
 {
-	const struct tine_board_layout *map = board->map;
+	uint32_t budget = atomic_load(&map->budget);
+	int live = users(map);
 
-	for (int i = 0; i < TINE_BOARD_WAITERS; i++) {
-		uint64_t word = atomic_load_explicit(&map->waiters[i].word, memory_order_relaxed);
-
-		if (word && word != board->owner && tine_owner_is_there(map, word))
-			return true;
-	}
-	return false;
+	atomic_store(&map->fair_share, budget && live ? budget / (uint32_t)live : UINT32_MAX);
 }
 
+const _Atomic uint32_t *tine_permit_fair_share(const struct tine_board *board)
+{
+	return &board->map->fair_share;
+}
+
+void tine_board_want(struct tine_board *board)
+{
+	if (board->place < 0 || atomic_exchange(&board->map->members[board->place].wants, 1))
+		return;
+	tine_permit_divide(board->map);
+}
+
+/* What the others may still come for without waiting for us. */
+static int unclaimed(const struct tine_board *board, const struct tine_count *have, int share)
+{
+	int sum = 0, members = tine_used(&board->map->members_used, TINE_BOARD_MEMBERS);
+
+	for (int i = 0; i < members; i++)
+		if (i != board->place && have->of[i] < share && is_user(&board->map->members[i]))
+			sum += share - have->of[i];
+	return sum;
+}
+
+/* A process that is idle does nothing, so it cannot give back what it keeps: it must not keep what
+ * others are entitled to. */
 bool tine_permit_is_wanted(const struct tine_board *board)
 {
 	struct tine_count have;
-	int live, share;
+	int live = users(board->map), share, spare;
 
-	if (!atomic_load_explicit(&board->map->waiting, memory_order_relaxed) ||
-	    !others_wait(board))
+	if (board->place < 0 || !live || !atomic_load(&board->map->budget))
 		return false;
-	count(board, tine_clock_ns(), &have);
-	live = live_members(board->map);
-	share = live ? have.limit / live : have.limit;
+	tine_permit_tally(board, tine_clock_ns(), &have);
+	share = have.limit / live;
 	if (share < board->floor)
 		share = board->floor;
-	/* What is free already is on its way to who waits. */
-	return have.own > share && have.free == 0;
-}
-
-const _Atomic uint32_t *tine_board_waiting(const struct tine_board *board)
-{
-	return &board->map->waiting;
+	if (have.own <= share)
+		return false;
+	/* What is free already, or will be in a moment, is on its way to who waits. */
+	spare = (have.free > have.reserved ? have.free - have.reserved : 0) + have.limbo;
+	return spare < tine_waiter_others(board, &have) ||
+	       have.free + have.limbo < unclaimed(board, &have, have.limit / live);
 }
 
 void tine_permit_count(const struct tine_board *board, struct tine_permit_use *ret)
 {
+	uint32_t waiting = atomic_load(&board->map->waiting);
 	struct tine_count have;
 
-	count(board, tine_clock_ns(), &have);
+	tine_permit_tally(board, tine_clock_ns(), &have);
 	*ret = (struct tine_permit_use){
-		.budget = (int)atomic_load(&board->map->budget),
+		.budget = atomic_load(&board->map->budget) ? have.limit : 0,
 		.taken = have.taken,
 		.own = have.own,
-		.members = live_members(board->map),
-		.waiting = (int)atomic_load(&board->map->waiting),
+		.members = users(board->map),
+		.waiting = waiting < TINE_BOARD_WAITERS ? (int)waiting : TINE_BOARD_WAITERS,
 	};
 }
 
 struct tine_seat *tine_permit_seat(struct tine_board *board, int permit)
 {
-	return permit >= 0 && permit < TINE_BOARD_PERMITS ? &board->map->seats[permit] : NULL;
+	return permit >= 0 && permit < TINE_BOARD_PERMITS ? &board->map->seats[permit]
+							  : &board->map->nobody;
 }
 
 #define HOLDERS_SHOWN 6
 
-static int most(const struct tine_count *have)
+/* Who reads that knows what itself has: that comes last. */
+static int most(const struct tine_board *board, const struct tine_count *have)
 {
 	int place = -1;
 
 	for (int i = 0; i < TINE_BOARD_MEMBERS; i++)
-		if (have->of[i] && (place < 0 || have->of[i] > have->of[place]))
+		if (have->of[i] && i != board->place &&
+		    (place < 0 || have->of[i] > have->of[place]))
 			place = i;
-	return place;
+	return place < 0 && board->place >= 0 && have->of[board->place] ? board->place : place;
 }
 
 size_t tine_permit_holders(const struct tine_board *board, char *ret_text, size_t size)
@@ -229,10 +258,10 @@ size_t tine_permit_holders(const struct tine_board *board, char *ret_text, size_
 	struct tine_count have;
 	size_t length = 0;
 
-	count(board, tine_clock_ns(), &have);
+	tine_permit_tally(board, tine_clock_ns(), &have);
 	*ret_text = '\0';
 	for (int shown = 0; shown < HOLDERS_SHOWN; shown++) {
-		int place = most(&have);
+		int place = most(board, &have);
 		uint64_t word;
 
 		if (place < 0 || length + 48 > size)

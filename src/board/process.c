@@ -31,16 +31,17 @@ static int read_file(const char *path, char *buf, size_t size)
 static int parse(const char *stat, struct tine_process *ret)
 {
 	const char *rest = strrchr(stat, ')');
-	unsigned long long start;
+	unsigned long long start, image;
 	int parent;
 
 	if (!rest || sscanf(rest,
 			    ") %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			    "%d %*d %llu",
-			    &ret->state, &parent, &ret->threads, &start) != 4)
+			    "%d %*d %llu %*u %*d %*u %*u %*u %llu",
+			    &ret->state, &parent, &ret->threads, &start, &image) != 5)
 		return -EPROTO;
 	ret->parent = parent;
 	ret->start = start;
+	ret->image = image;
 	return 0;
 }
 
@@ -57,11 +58,19 @@ int tine_process_read(pid_t pid, struct tine_process *ret)
 	return parse(stat, ret);
 }
 
+/* Start times are told in the time namespace of who reads them. */
 uint64_t tine_process_namespace(void)
 {
-	struct stat st;
+	char self[16] = "";
+	struct stat pids, times;
 
-	return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+	/* Another namespace's /proc tells of other processes. */
+	if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || atoi(self) != getpid() ||
+	    stat("/proc/self/ns/pid", &pids) < 0)
+		return 0;
+	if (stat("/proc/self/ns/time", &times) < 0)
+		return (uint64_t)pids.st_ino;
+	return (uint64_t)pids.st_ino | (uint64_t)times.st_ino << 32;
 }
 
 uint64_t tine_process_boot(void)
@@ -76,20 +85,31 @@ uint64_t tine_process_boot(void)
 	return hash;
 }
 
-bool tine_process_is_dead(pid_t pid, uint64_t start)
+static bool is_gone(pid_t pid)
+{
+	return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+enum tine_process_fate tine_process_fate(pid_t pid, uint64_t start, uint64_t image)
 {
 	struct tine_process process;
 	int rc;
 
-	if (pid <= 0)
-		return true;
 	/* Without a look into /proc when it is gone, which is what is asked for, as a rule. */
-	if (kill(pid, 0) < 0 && errno == ESRCH)
-		return true;
+	if (pid <= 0 || is_gone(pid))
+		return TINE_PROCESS_DEAD;
 	rc = tine_process_read(pid, &process);
 	if (rc < 0)
-		return rc == -ESRCH && kill(pid, 0) < 0 && errno == ESRCH;
+		return rc == -ESRCH && is_gone(pid) ? TINE_PROCESS_DEAD : TINE_PROCESS_LIVES;
 	/* A first thread that ended before the others is a zombie too. */
-	return ((process.state == 'Z' || process.state == 'X') && process.threads <= 1) ||
-	       (process.start & TINE_START_MASK) != start;
+	if (((process.state == 'Z' || process.state == 'X') && process.threads <= 1) ||
+	    (process.start & TINE_START_MASK) != start)
+		return TINE_PROCESS_DEAD;
+	return image && process.image && process.image != image ? TINE_PROCESS_EXECUTED
+								: TINE_PROCESS_LIVES;
+}
+
+bool tine_process_is_dead(pid_t pid, uint64_t start)
+{
+	return tine_process_fate(pid, start, 0) == TINE_PROCESS_DEAD;
 }

@@ -44,4 +44,32 @@ static inline void tine_seat_set(struct tine_seat *seat, enum tine_seat_state st
 	atomic_store_explicit(&seat->state, state, memory_order_relaxed);
 }
 
+/** A connect begins: everything is new. */
+static inline void tine_seat_begin(struct tine_seat *seat, int target, int64_t now_ns)
+{
+	atomic_store_explicit(&seat->transaction, TINE_SEAT_OUTSIDE, memory_order_relaxed);
+	atomic_store_explicit(&seat->opened_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&seat->uses, 0, memory_order_relaxed);
+	atomic_store_explicit(&seat->backend_pid, 0, memory_order_relaxed);
+	atomic_store_explicit(&seat->target, (uint32_t)target, memory_order_relaxed);
+	atomic_store_explicit(&seat->label[0], '\0', memory_order_relaxed);
+	tine_seat_set(seat, TINE_SEAT_CONNECTING, now_ns);
+}
+
+static inline void tine_seat_opened(struct tine_seat *seat, uint32_t backend_pid, int64_t now_ns)
+{
+	atomic_store_explicit(&seat->opened_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&seat->backend_pid, backend_pid, memory_order_relaxed);
+}
+
+/** What the connection is used for, in this checkout. @param label text without control bytes */
+static inline void tine_seat_set_label(struct tine_seat *seat, const char *label)
+{
+	int i;
+
+	for (i = 0; i < TINE_SEAT_LABEL_BYTES - 1 && label[i]; i++)
+		atomic_store_explicit(&seat->label[i], label[i], memory_order_relaxed);
+	atomic_store_explicit(&seat->label[i], '\0', memory_order_relaxed);
+}
+
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -20,6 +21,9 @@
 #define SUFFIX ".board"
 /* Who is about to enlist in a board is not on it yet. */
 #define YOUNG_NS ((int64_t)TINE_NS_PER_S)
+/* Making one takes milliseconds. */
+#define DRAFT_LONGEST_S 60
+#define PIECE_BYTES 65536
 
 /* ---- the directory -------------------------------------------------------------------------- */
 
@@ -65,6 +69,23 @@ void tine_segment_each(const char *directory, bool (*fn)(const char *path, void 
 		if (snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) < PATH_MAX)
 			more = fn(path, arg);
 	}
+	closedir(dir);
+}
+
+/* Who was killed while making a board leaves a file of its size. */
+static void collect_drafts(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	struct stat st;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (strstr(entry->d_name, SUFFIX ".") &&
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_mtime < time(NULL) - DRAFT_LONGEST_S)
+			unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
 }
 
@@ -121,16 +142,33 @@ void tine_segment_unmap(const struct tine_board_layout *map)
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-static void fill(struct tine_board_layout *map, const char *name)
+static void fill(struct tine_board_layout *map, const char *name, uint64_t inode)
 {
 	map->magic = TINE_BOARD_MAGIC;
 	map->layout = TINE_BOARD_LAYOUT;
 	map->size_bytes = sizeof(*map);
 	map->boot = tine_process_boot();
+	map->inode = inode;
 	map->pid_namespace = tine_process_namespace();
 	map->made_ns = tine_clock_ns();
+	map->fair_share = UINT32_MAX;
 	if (name)
 		snprintf(map->name, sizeof(map->name), "%s", name);
+}
+
+/* In pieces, since a signal interrupts it, and would again and again. */
+static int allocate(int fd, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		size_t piece = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
+		int rc = posix_fallocate(fd, (off_t)at, (off_t)piece);
+
+		if (rc == 0)
+			at += piece;
+		else if (rc != EINTR)
+			return -rc;
+	}
+	return 0;
 }
 
 /* Under another name until it is whole. All of it is allocated, so that a full file system is an
@@ -140,17 +178,18 @@ static int make_as(const char *draft, const char *path, const char *name,
 {
 	cleanup_(tine_closep) int fd =
 		open(draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
 	int rc;
 
 	if (fd < 0)
 		return -errno;
-	rc = -posix_fallocate(fd, 0, sizeof(struct tine_board_layout));
-	if (rc == 0 && fchmod(fd, 0600) < 0)
+	rc = allocate(fd, sizeof(struct tine_board_layout));
+	if (rc == 0 && (fchmod(fd, 0600) < 0 || fstat(fd, &st) < 0))
 		rc = -errno;
 	if (rc == 0)
 		rc = map_file(fd, true, ret);
 	if (rc == 0) {
-		fill(*ret, name);
+		fill(*ret, name, st.st_ino);
 		if (link(draft, path) < 0) {
 			rc = -errno;
 			tine_segment_unmap(*ret);
@@ -183,19 +222,28 @@ static bool is_alive(const struct tine_board_layout *map, int place, uint64_t ow
 	if (tine_place_state(word) == TINE_PLACE_FREE)
 		return false;
 	/* Another pid namespace's processes cannot be told from here. */
-	if (atomic_load(&member->pid_namespace) != own_namespace &&
-	    tine_place_state(word) == TINE_PLACE_LIVE)
+	if (tine_place_state(word) == TINE_PLACE_CLAIMED
+		    ? atomic_load(&map->mixed)
+		    : atomic_load(&member->pid_namespace) != own_namespace)
 		return true;
 	return !tine_process_is_dead(tine_place_pid(word), tine_place_start(word));
+}
+
+/* Who cannot tell either of the two must not take a board for an old one. */
+bool tine_segment_is_of_other_boot(const struct tine_board_layout *map)
+{
+	uint64_t boot = tine_process_boot();
+
+	return boot && map->boot && map->boot != boot;
 }
 
 bool tine_segment_is_dead(const struct tine_board_layout *map)
 {
 	uint64_t own_namespace = tine_process_namespace();
 
-	if (map->boot != tine_process_boot())
+	if (tine_segment_is_of_other_boot(map))
 		return true;
-	if (atomic_load(&map->pid_namespace) != own_namespace)
+	if (!own_namespace || atomic_load(&map->pid_namespace) != own_namespace)
 		return false;
 	for (int i = 0; i < TINE_BOARD_MEMBERS; i++)
 		if (is_alive(map, i, own_namespace))
@@ -203,16 +251,49 @@ bool tine_segment_is_dead(const struct tine_board_layout *map)
 	return true;
 }
 
+/* One at a time removes boards of a directory: between its look at a name and the removal nobody
+ * else frees the name for a new board. A lock of the kernel, which goes with its process; it is
+ * never waited for. */
+static int lock_directory_of(const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) : 1,
+		 slash ? path : ".");
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Explicitly: a child that was forked meanwhile has the descriptor too. */
+static void unlockp(const int *fd)
+{
+	if (*fd < 0)
+		return;
+	flock(*fd, LOCK_UN);
+	close(*fd);
+}
+
 /* Who enlists looks at "dead" afterwards, we set it before we look again: one of us sees the
  * other. */
 bool tine_segment_remove_if_dead(const char *path, struct tine_board_layout *map)
 {
+	cleanup_(unlockp) int lock = -1;
 	struct stat st;
 
-	if (!tine_segment_is_dead(map))
+	/* Who died in here may have left a board marked as dead that is not. */
+	if (!tine_segment_is_dead(map) && !atomic_load(&map->dead))
+		return false;
+	lock = lock_directory_of(path);
+	if (lock < 0 || stat(path, &st) < 0 || st.st_ino != map->inode)
 		return false;
 	atomic_store(&map->dead, 1);
-	if (!tine_segment_is_dead(map) || stat(path, &st) < 0) {
+	if (!tine_segment_is_dead(map)) {
 		atomic_store(&map->dead, 0);
 		return false;
 	}
@@ -226,7 +307,7 @@ static bool collect_one(const char *path, void *unused)
 	(void)unused;
 	if (tine_segment_map(path, true, &map) < 0)
 		return true;
-	if (map->boot != tine_process_boot() ||
+	if (tine_segment_is_of_other_boot(map) ||
 	    tine_clock_ns() - atomic_load(&map->made_ns) > YOUNG_NS)
 		tine_segment_remove_if_dead(path, map);
 	tine_segment_unmap(map);
@@ -236,4 +317,5 @@ static bool collect_one(const char *path, void *unused)
 void tine_segment_collect(const char *directory)
 {
 	tine_segment_each(directory, collect_one, NULL);
+	collect_drafts(directory);
 }

@@ -29,14 +29,19 @@ int tine_segment_make(const char *path, const char *name, struct tine_board_layo
 
 void tine_segment_unmap(const struct tine_board_layout *map);
 
+/** Was it made before the machine was started? */
+bool tine_segment_is_of_other_boot(const struct tine_board_layout *map);
+
 /** Has it no live member any more, as far as can be told from this pid namespace? */
 bool tine_segment_is_dead(const struct tine_board_layout *map);
 
-/** Remove the file if it has no live member, so that nobody joins in the same moment.
+/** Remove the file if it has no live member, so that nobody joins in the same moment. Not when
+ *  somebody else removes one in the directory just now.
  *  @return true when it is gone */
 bool tine_segment_remove_if_dead(const char *path, struct tine_board_layout *map);
 
-/** Remove all such files of the directory but those that are younger than a second. */
+/** Remove all such files of the directory but those that are younger than a second, and what was
+ *  left of boards whose making was cut short. */
 void tine_segment_collect(const char *directory);
 
 /** Call fn for each board file of a directory. @param fn returns true to go on */

@@ -16,6 +16,12 @@
 #include "board/word.h"
 
 #define READ_TRIES 100
+/* Telling of an outage takes microseconds, a connect milliseconds. Who needs longer is stopped, or
+ * waits for a network that drops what it is sent; others do not wait for it. */
+#define WRITE_LONGEST_MS 1000
+#define TOKEN_LONGEST_MS 2000
+/* No pause is longer; a time further ahead is not one of ours. */
+#define PAUSE_LONGEST_NS (10 * (int64_t)TINE_NS_PER_S)
 
 static struct tine_board_target *get(const struct tine_board *board, int target)
 {
@@ -83,13 +89,18 @@ int64_t tine_target_silence(const struct tine_board *board, int target)
 
 /* ---- outages -------------------------------------------------------------------------------- */
 
-static bool claim(struct tine_board *board, struct tine_board_target *entry)
+/* Other threads of this process write there as well, and who died in the middle of it may have left
+ * anything. */
+static void write_bytes(char *to, const char *from, size_t size)
 {
-	uint64_t word = atomic_load(&entry->writer);
+	for (size_t i = 0; i < size; i++)
+		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+}
 
-	if (word && tine_owner_is_there(board->map, word))
-		return false; /* it is telling the same at this moment */
-	return atomic_compare_exchange_strong(&entry->writer, &word, board->owner);
+static void read_bytes(char *to, const char *from, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
 static void copy_text(char *to, size_t size, const char *from)
@@ -97,32 +108,53 @@ static void copy_text(char *to, size_t size, const char *from)
 	struct tine_text text;
 
 	tine_text_init(&text, to, size);
-	tine_text_add_foreign(&text, from, strnlen(from, size));
+	tine_text_add_foreign(&text, from, strnlen(from, size - 1));
+}
+
+/* @return the word that claims it, 0 when somebody is telling the same at this moment */
+static uint64_t claim(struct tine_board *board, struct tine_board_target *entry)
+{
+	int64_t now_ns = tine_clock_ns();
+	uint64_t word = atomic_load(&entry->writer);
+	uint64_t own = tine_stamped_word(board->owner, now_ns);
+
+	if (tine_stamp_holds(board->map, word, now_ns, WRITE_LONGEST_MS))
+		return 0;
+	return atomic_compare_exchange_strong(&entry->writer, &word, own) ? own : 0;
 }
 
 void tine_target_failed(struct tine_board *board, int target, const struct tine_outage_note *note)
 {
 	struct tine_board_target *entry = get(board, target);
+	char text[TINE_BOARD_TEXT_BYTES] = "";
+	uint32_t odd;
+	uint64_t word;
 
-	if (!entry || board->place < 0 || !claim(board, entry))
+	if (!entry || board->place < 0)
 		return;
-	/* Odd, also after somebody died in here. */
-	atomic_store(&entry->sequence, atomic_load(&entry->sequence) | 1);
+	word = claim(board, entry);
+	if (!word)
+		return;
+	copy_text(text, sizeof(text), note->text);
+	/* Odd, and another odd number than that of who died or was stopped in here. */
+	odd = (atomic_load(&entry->sequence) | 1) + 2;
+	atomic_store(&entry->sequence, odd);
 	atomic_thread_fence(memory_order_seq_cst);
 	atomic_store(&entry->status, note->status);
 	atomic_store(&entry->at_ns, note->at_ns);
 	atomic_store(&entry->next_ns, note->next_ns);
 	atomic_store(&entry->failures, note->failures);
-	memcpy(entry->sqlstate, note->sqlstate, sizeof(entry->sqlstate));
-	copy_text(entry->text, sizeof(entry->text), note->text);
-	atomic_fetch_add(&entry->sequence, 1);
-	atomic_store(&entry->writer, 0);
+	write_bytes(entry->sqlstate, note->sqlstate, sizeof(entry->sqlstate));
+	write_bytes(entry->text, text, sizeof(entry->text));
+	atomic_compare_exchange_strong(&entry->sequence, &odd, odd + 1);
+	atomic_compare_exchange_strong(&entry->writer, &word, 0);
 }
 
 void tine_target_recovered(struct tine_board *board, int target)
 {
 	struct tine_board_target *entry = get(board, target);
 	int32_t status;
+	int places;
 
 	if (!entry)
 		return;
@@ -133,7 +165,8 @@ void tine_target_recovered(struct tine_board *board, int target)
 	atomic_fetch_add(&entry->recoveries, 1);
 	tine_board_note(board, TINE_BOARD_RECOVERED, (uint32_t)target);
 	/* Who waits, in whatever process, looks again. */
-	for (int i = 0; i < TINE_BOARD_WAITERS; i++) {
+	places = tine_used(&board->map->waiters_used, TINE_BOARD_WAITERS);
+	for (int i = 0; i < places; i++) {
 		struct tine_board_waiter *waiter = &board->map->waiters[i];
 
 		if (!atomic_load_explicit(&waiter->word, memory_order_relaxed))
@@ -145,11 +178,29 @@ void tine_target_recovered(struct tine_board *board, int target)
 
 static void read_outage(const struct tine_board_target *entry, struct tine_outage_note *ret)
 {
+	char text[TINE_BOARD_TEXT_BYTES];
+
 	ret->at_ns = atomic_load(&entry->at_ns);
 	ret->next_ns = atomic_load(&entry->next_ns);
 	ret->failures = atomic_load(&entry->failures);
-	memcpy(ret->sqlstate, entry->sqlstate, sizeof(ret->sqlstate));
-	copy_text(ret->text, sizeof(ret->text), entry->text);
+	read_bytes(ret->sqlstate, entry->sqlstate, sizeof(ret->sqlstate));
+	read_bytes(text, entry->text, sizeof(text));
+	copy_text(ret->text, sizeof(ret->text), text);
+}
+
+/* Whatever was read: it ends, it is text, and its times are possible ones. */
+static void tame(struct tine_outage_note *note)
+{
+	int64_t now_ns = tine_clock_ns();
+
+	for (int i = 0; i < 5; i++)
+		if (note->sqlstate[i] < '0' || note->sqlstate[i] > 'Z')
+			note->sqlstate[i] = '\0';
+	note->sqlstate[5] = '\0';
+	if (note->at_ns < 0 || note->at_ns > now_ns)
+		note->at_ns = now_ns;
+	if (note->next_ns < 0 || note->next_ns > now_ns + PAUSE_LONGEST_NS)
+		note->next_ns = now_ns;
 }
 
 bool tine_target_outage(const struct tine_board *board, int target, struct tine_outage_note *ret)
@@ -163,18 +214,17 @@ bool tine_target_outage(const struct tine_board *board, int target, struct tine_
 		uint32_t sequence = atomic_load(&entry->sequence);
 
 		ret->status = atomic_load(&entry->status);
-		if (!ret->status)
+		if (ret->status >= 0) {
+			ret->status = 0;
 			return false;
+		}
 		read_outage(entry, ret);
 		atomic_thread_fence(memory_order_seq_cst);
+		/* Odd for long only when somebody died in the middle: what there is will do. */
 		if (!(sequence & 1) && atomic_load(&entry->sequence) == sequence)
 			break;
 	}
-	/* Whatever was read: it ends, and it is text. */
-	for (int i = 0; i < 5; i++)
-		if (ret->sqlstate[i] < '0' || ret->sqlstate[i] > 'Z')
-			ret->sqlstate[i] = '\0';
-	ret->sqlstate[5] = '\0';
+	tame(ret);
 	return true;
 }
 
@@ -186,8 +236,7 @@ bool tine_target_probe(struct tine_board *board, int target, int64_t now_ns, int
 	if (!entry)
 		return true;
 	next_ns = atomic_load(&entry->next_ns);
-	/* A time further ahead than anybody sets is not ours. */
-	if (now_ns < next_ns && next_ns < now_ns + 10 * (int64_t)TINE_NS_PER_S)
+	if (now_ns < next_ns && next_ns <= now_ns + PAUSE_LONGEST_NS)
 		return false;
 	return atomic_compare_exchange_strong(&entry->next_ns, &next_ns, until_ns);
 }
@@ -196,17 +245,20 @@ bool tine_target_probe(struct tine_board *board, int target, int64_t now_ns, int
 
 int tine_token_take(struct tine_board *board)
 {
-	uint32_t most = atomic_load(&board->map->connect_parallel);
+	struct tine_board_layout *map = board->map;
+	uint32_t most = atomic_load(&map->connect_parallel);
+	int64_t now_ns = tine_clock_ns();
 
 	if (board->place < 0)
 		return -1;
 	if (!most || most > TINE_BOARD_TOKENS)
 		most = TINE_BOARD_TOKENS;
 	for (uint32_t i = 0; i < most; i++) {
-		uint64_t word = 0;
+		uint64_t word = atomic_load(&map->tokens[i].word);
 
-		if (atomic_compare_exchange_strong(&board->map->tokens[i].word, &word,
-						   board->owner))
+		if (!tine_stamp_holds(map, word, now_ns, TOKEN_LONGEST_MS) &&
+		    atomic_compare_exchange_strong(&map->tokens[i].word, &word,
+						   tine_stamped_word(board->owner, now_ns)))
 			return (int)i;
 	}
 	tine_board_reap(board, false);
@@ -215,8 +267,11 @@ int tine_token_take(struct tine_board *board)
 
 void tine_token_give(struct tine_board *board, int token)
 {
-	uint64_t word = board->owner;
+	uint64_t word;
 
-	if (token >= 0 && token < TINE_BOARD_TOKENS && board->place >= 0)
+	if (token < 0 || token >= TINE_BOARD_TOKENS || board->place < 0)
+		return;
+	word = atomic_load(&board->map->tokens[token].word);
+	if ((word & TINE_OWNER_MASK) == board->owner)
 		atomic_compare_exchange_strong(&board->map->tokens[token].word, &word, 0);
 }

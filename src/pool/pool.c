@@ -11,6 +11,7 @@
 #include "pool/event.h"
 #include "pool/fork.h"
 #include "pool/queue.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/sweep.h"
 
@@ -67,6 +68,7 @@ void tine_pool_enter(struct tine_pool *pool)
 	if (!(atomic_load(&pool->slow) & TINE_SLOW_LEFT))
 		return;
 	event.count = tine_fork_adopt(pool);
+	tine_share_enlist(pool);
 	if (event.count >= 0)
 		tine_event_fire(pool, &event);
 }
@@ -83,6 +85,7 @@ static void destroy(struct tine_pool *pool)
 	for (int i = 0; i < pool->slot_count; i++)
 		if (pool->slots[i])
 			tine_slot_free(pool->slots[i]);
+	tine_share_close(pool);
 	tine_conninfo_done(&pool->conninfo);
 	pthread_mutex_destroy(&pool->lock);
 	free((char *)pool->config.on_connect_sql);
@@ -106,7 +109,7 @@ static bool make(struct tine_pool *pool, const tine_pool_config *config)
 {
 	pthread_mutex_init(&pool->lock, NULL);
 	pool->config = *config;
-	pool->config.conninfo = pool->config.application_name = NULL;
+	pool->config.conninfo = pool->config.application_name = pool->config.name = NULL;
 	atomic_store(&pool->pool_size, config->pool_size);
 	pool->max_overflow = config->max_overflow;
 	pool->slot_count = config->pool_size + config->max_overflow;
@@ -124,6 +127,7 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 	tine_pool_config full;
 	struct tine_conninfo conninfo;
 	struct tine_pool *pool;
+	int rc = 0;
 
 	if (tine_pool_config_check(config, &full, error) < 0 ||
 	    tine_conninfo_new(&conninfo, pq, &full, error) < 0)
@@ -133,7 +137,7 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 		memset(pool, 0, sizeof(*pool));
 		pool->pq = pq;
 		pool->conninfo = conninfo;
-		if (make(pool, &full)) {
+		if (make(pool, &full) && (rc = tine_share_open(pool, &full, error)) == 0) {
 			if (tine_origin_changed())
 				tine_fork_missed();
 			tine_fork_register(pool);
@@ -144,7 +148,8 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 		free(pool);
 	}
 	tine_conninfo_done(&conninfo);
-	tine_error_set(error, TINE_E_NOMEM, "no memory for a pool");
+	if (rc == 0)
+		tine_error_set(error, TINE_E_NOMEM, "no memory for a pool");
 	return NULL;
 }
 

@@ -10,6 +10,7 @@
 #include "pool/event.h"
 #include "pool/fork.h"
 #include "pool/liveness.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 
 void tine_slot_give_up(struct tine_slot *slot, int cause)
@@ -67,6 +68,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns)
 		return cause;
 	if (pool->config.kind == TINE_POOL_NULL)
 		return TINE_CAUSE_OVERFLOW;
+	if (tine_share_is_too_much(pool))
+		return TINE_CAUSE_LENT;
 	if (pool->config.reset == TINE_RESET_NONE && status != PQTRANS_IDLE)
 		return TINE_CAUSE_RESET;
 	return -1;
