@@ -54,8 +54,8 @@ int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, 
  *  enlisted only the mapping goes. */
 void tine_board_close(struct tine_board *board);
 
-/** Become a member, once per process. @return 0, -EAGAIN when all places are taken, -ESTALE when the
- *  board is being removed since nobody is on it any more (close it and open it again), or -errno
+/** Become a member, once per process. @return 0, -EAGAIN when all places are taken, -ESTALE when
+ * the board is being removed since nobody is on it any more (close it and open it again), or -errno
  *  when the process cannot read about itself in /proc */
 int tine_board_enlist(struct tine_board *board);
 
