@@ -81,9 +81,11 @@ int tine_permit_take(struct tine_board *board, int waiter);
  *                  then. 0: it is known to be closed */
 void tine_permit_give(struct tine_board *board, int permit, int open_ms);
 
-/** Should this member close a connection that comes back? It should if it has more than its fair
- *  share and somebody else waits, or what is free is less than others may come for. */
-bool tine_permit_is_wanted(const struct tine_board *board);
+/** Should this member close an idle connection of that permit? It should if it has more than its
+ *  fair share and others are in need, or if it would keep what others are entitled to; and where
+ *  there are more members than permits, after a while.
+ *  @param has_use  somebody in this process waits for it */
+bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool has_use);
 
 /** This member begins to use connections: from now on it counts where they are divided. */
 void tine_board_want(struct tine_board *board);

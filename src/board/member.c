@@ -70,27 +70,9 @@ static int claim(struct tine_board_layout *map, uint64_t start, uint64_t *ret_wo
 	return -1;
 }
 
-static uint32_t free_number(const struct tine_board_layout *map, int own)
-{
-	uint64_t taken[TINE_BOARD_MEMBERS / 64 + 1] = { 1 };
-	uint32_t number = 0;
-
-	for (int i = 0; i < TINE_BOARD_MEMBERS; i++) {
-		uint32_t worker = atomic_load(&map->members[i].worker);
-
-		if (i != own && worker <= TINE_BOARD_MEMBERS &&
-		    tine_place_state(atomic_load(&map->members[i].word)) == TINE_PLACE_LIVE)
-			taken[worker / 64] |= UINT64_C(1) << worker % 64;
-	}
-	while (taken[number / 64] >> number % 64 & 1)
-		number++;
-	return number;
-}
-
 static void describe(struct tine_board *board, struct tine_board_member *member,
 		     const struct tine_process *self)
 {
-	struct tine_board_layout *map = board->map;
 	size_t bytes = sizeof(*member) - offsetof(struct tine_board_member, pid_namespace);
 
 	memset((char *)member + offsetof(struct tine_board_member, pid_namespace), 0, bytes);
@@ -99,7 +81,6 @@ static void describe(struct tine_board *board, struct tine_board_member *member,
 	atomic_store(&member->joined_ns, tine_clock_ns());
 	atomic_store(&member->floor, (uint32_t)board->floor);
 	atomic_store(&member->ceiling, (uint32_t)board->ceiling);
-	atomic_store(&member->worker, free_number(map, (int)(member - map->members)));
 	prctl(PR_GET_NAME, member->command, 0, 0, 0);
 	snprintf(member->application, sizeof(member->application), "%s", board->application);
 }

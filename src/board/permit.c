@@ -150,74 +150,6 @@ void tine_permit_give(struct tine_board *board, int permit, int open_ms)
 		tine_waiter_call(board);
 }
 
-static bool is_user(const struct tine_board_member *member)
-{
-	return tine_place_state(atomic_load_explicit(&member->word, memory_order_relaxed)) ==
-		       TINE_PLACE_LIVE &&
-	       atomic_load_explicit(&member->wants, memory_order_relaxed);
-}
-
-static int users(const struct tine_board_layout *map)
-{
-	int live = 0, members = tine_used(&map->members_used, TINE_BOARD_MEMBERS);
-
-	for (int i = 0; i < members; i++)
-		live += is_user(&map->members[i]);
-	return live;
-}
-
-void tine_permit_divide(struct tine_board_layout *map)
-{
-	uint32_t budget = atomic_load(&map->budget);
-	int live = users(map);
-
-	atomic_store(&map->fair_share, budget && live ? budget / (uint32_t)live : UINT32_MAX);
-}
-
-const _Atomic uint32_t *tine_permit_fair_share(const struct tine_board *board)
-{
-	return &board->map->fair_share;
-}
-
-void tine_board_want(struct tine_board *board)
-{
-	if (board->place < 0 || atomic_exchange(&board->map->members[board->place].wants, 1))
-		return;
-	tine_permit_divide(board->map);
-}
-
-/* What the others may still come for without waiting for us. */
-static int unclaimed(const struct tine_board *board, const struct tine_count *have, int share)
-{
-	int sum = 0, members = tine_used(&board->map->members_used, TINE_BOARD_MEMBERS);
-
-	for (int i = 0; i < members; i++)
-		if (i != board->place && have->of[i] < share && is_user(&board->map->members[i]))
-			sum += share - have->of[i];
-	return sum;
-}
-
-/* A process that is idle does nothing, so it cannot give back what it keeps: it must not keep what
- * others are entitled to. */
-bool tine_permit_is_wanted(const struct tine_board *board)
-{
-	struct tine_count have;
-	int live = users(board->map), share, spare;
-
-	if (board->place < 0 || !live || !atomic_load(&board->map->budget))
-		return false;
-	tine_permit_tally(board, tine_clock_ns(), &have);
-	share = have.limit / live;
-	if (share < board->floor)
-		share = board->floor;
-	if (have.own <= share)
-		return false;
-	/* What is free already, or will be in a moment, is on its way to who waits. */
-	spare = (have.free > have.reserved ? have.free - have.reserved : 0) + have.limbo;
-	return spare < tine_waiter_others(board, &have) ||
-	       have.free + have.limbo < unclaimed(board, &have, have.limit / live);
-}
-
 void tine_permit_count(const struct tine_board *board, struct tine_permit_use *ret)
 {
 	uint32_t waiting = atomic_load(&board->map->waiting);
@@ -228,7 +160,7 @@ void tine_permit_count(const struct tine_board *board, struct tine_permit_use *r
 		.budget = atomic_load(&board->map->budget) ? have.limit : 0,
 		.taken = have.taken,
 		.own = have.own,
-		.members = users(board->map),
+		.members = tine_board_users(board->map),
 		.waiting = waiting < TINE_BOARD_WAITERS ? (int)waiting : TINE_BOARD_WAITERS,
 	};
 }

@@ -33,6 +33,9 @@ bool tine_member_is_full(const struct tine_board_layout *map, const struct tine_
 /** Free a permit that a word owns. @return false when it is another's meanwhile */
 bool tine_permit_free(struct tine_board_layout *map, int permit, uint64_t owner, int open_ms);
 
+/** Members that use connections. */
+int tine_board_users(const struct tine_board_layout *map);
+
 /** Compute the fair share anew: members came or went, or the budget changed. */
 void tine_permit_divide(struct tine_board_layout *map);
 
@@ -46,9 +49,6 @@ void tine_waiter_call(struct tine_board *board);
  */
 int tine_waiter_older(const struct tine_board_layout *map, const struct tine_count *have,
 		      int waiter, int64_t now_ns);
-
-/** How many wait whom a permit would help, and who are other members than this one. */
-int tine_waiter_others(const struct tine_board *board, const struct tine_count *have);
 
 /** Count anew how many wait. */
 void tine_waiter_recount(struct tine_board_layout *map);

@@ -143,23 +143,6 @@ int tine_waiter_older(const struct tine_board_layout *map, const struct tine_cou
 	return older;
 }
 
-int tine_waiter_others(const struct tine_board *board, const struct tine_count *have)
-{
-	const struct tine_board_layout *map = board->map;
-	int others = 0, places;
-
-	if (!atomic_load_explicit(&map->waiting, memory_order_relaxed))
-		return 0;
-	places = tine_used(&map->waiters_used, TINE_BOARD_WAITERS);
-	for (int i = 0; i < places; i++) {
-		uint64_t word = atomic_load_explicit(&map->waiters[i].word, memory_order_relaxed);
-
-		others += word && word != board->owner && tine_owner_is_there(map, word) &&
-			  is_helped(map, have, &map->waiters[i]);
-	}
-	return others;
-}
-
 /* ---- calling -------------------------------------------------------------------------------- */
 
 /* @param spare  permits that are not kept for anybody */

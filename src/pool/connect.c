@@ -59,6 +59,13 @@ static const char *find(const char **keywords, const char **values, int count, c
 	return NULL;
 }
 
+static const char *own_name(const char **keywords, const char **values, int count)
+{
+	const char *name = find(keywords, values, count, "application_name");
+
+	return name && *name ? name : find(keywords, values, count, "fallback_application_name");
+}
+
 static bool tls_is_optional(const char **keywords, const char **values, int count)
 {
 	const char *mode = find(keywords, values, count, "sslmode");
@@ -77,8 +84,7 @@ static void start_libpq(struct tine_slot *slot)
 
 	append(keywords, values, &count, "target_session_attrs", attrs_name(slot));
 	append(keywords, values, &count, "application_name",
-	       tine_share_identity(pool, find(keywords, values, count, "application_name"), name,
-				   sizeof(name)));
+	       tine_share_identity(pool, own_name(keywords, values, count), name, sizeof(name)));
 	/* The server could once; that it cannot now is not for an eavesdropper to decide. */
 	if (atomic_load(&pool->tls_seen) && tls_is_optional(keywords, values, count))
 		append(keywords, values, &count, "sslmode", "require");

@@ -68,7 +68,7 @@ static int why_close(struct tine_slot *slot, int64_t now_ns)
 		return cause;
 	if (pool->config.kind == TINE_POOL_NULL)
 		return TINE_CAUSE_OVERFLOW;
-	if (tine_share_is_too_much(pool))
+	if (tine_share_is_too_much(slot))
 		return TINE_CAUSE_LENT;
 	if (pool->config.reset == TINE_RESET_NONE && status != PQTRANS_IDLE)
 		return TINE_CAUSE_RESET;

@@ -29,27 +29,27 @@ static const _Atomic uint32_t everything = UINT32_MAX;
 
 /* ---- the board ------------------------------------------------------------------------------ */
 
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	for (; text && *text; text++)
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211); /* FNV-1a */
+	return hash * UINT64_C(1099511628211);
+}
+
 /* Which server, database and user: a hash, so that nothing of it can be read in the segment. */
 static uint64_t target_key(const struct tine_conninfo *conninfo)
 {
-	const char *keywords[TINE_CONNINFO_MAX], *values[TINE_CONNINFO_MAX];
-	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-	int count = tine_conninfo_params(conninfo, NULL, keywords, values);
+	uint64_t hash = UINT64_C(14695981039346656037);
 
-	for (int i = 0; i < count; i++) {
-		if (strcmp(keywords[i], "dbname") != 0 && strcmp(keywords[i], "user") != 0)
-			continue;
-		for (const char *at = values[i]; *at; at++)
-			hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
-		hash = (hash ^ (unsigned char)*keywords[i]) * UINT64_C(1099511628211);
-	}
+	for (int i = 0; i < conninfo->count; i++)
+		if (strcmp(conninfo->keywords[i], "dbname") == 0 ||
+		    strcmp(conninfo->keywords[i], "user") == 0)
+			hash = hash_text(hash_text(hash, conninfo->keywords[i]),
+					 conninfo->values[i]);
 	for (int i = 0; i < conninfo->host_count; i++) {
-		const struct tine_host *host = &conninfo->hosts[i];
-		const char *parts[] = { host->host, host->hostaddr, host->port };
-
-		for (int part = 0; part < 3; part++)
-			for (const char *at = parts[part]; at && *at; at++)
-				hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
+		hash = hash_text(hash, conninfo->hosts[i].host);
+		hash = hash_text(hash, conninfo->hosts[i].hostaddr);
+		hash = hash_text(hash, conninfo->hosts[i].port);
 	}
 	return hash ? hash : 1;
 }
@@ -234,12 +234,15 @@ void tine_share_give(struct tine_slot *slot, int open_ms)
 	slot->seat = &slot->own_seat;
 }
 
-bool tine_share_is_too_much(struct tine_pool *pool)
+bool tine_share_is_too_much(const struct tine_slot *slot)
 {
+	const struct tine_pool *pool = slot->pool;
+
 	return pool->share.on &&
 	       (uint32_t)atomic_load(&pool->open) >
 		       atomic_load_explicit(pool->share.fair, memory_order_relaxed) &&
-	       tine_permit_is_wanted(&pool->share.board);
+	       tine_permit_is_too_much(&pool->share.board, slot->permit,
+				       atomic_load(&pool->waiting) > 0);
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */

@@ -48,7 +48,7 @@ void tine_share_opened(struct tine_slot *slot);
 void tine_share_give(struct tine_slot *slot, int open_ms);
 
 /** Is a connection that comes back, or is idle, more than this process may keep? */
-bool tine_share_is_too_much(struct tine_pool *pool);
+bool tine_share_is_too_much(const struct tine_slot *slot);
 
 /** Leave the board's queue. */
 void tine_share_leave_queue(struct tine_acquire *acquire);

@@ -53,7 +53,7 @@ static int why_close(struct tine_slot *slot, int64_t now_ns, tine_error *error)
 		return cause;
 	if (limit_ns && idle_ns >= limit_ns)
 		return TINE_CAUSE_IDLE;
-	if (tine_share_is_too_much(slot->pool))
+	if (tine_share_is_too_much(slot))
 		return TINE_CAUSE_LENT;
 	if (!slot->work.todo && !tine_liveness_peek(slot, error)) {
 		tine_pool_suspect(slot->pool, false);
