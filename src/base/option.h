@@ -34,6 +34,8 @@ enum tine_option_commands {
 	TINE_COMMAND_RUN = 1 << 0,
 	TINE_COMMAND_VERSION = 1 << 1,
 	TINE_COMMAND_POOL = 1 << 2, /* no command: a field of tine_pool_config */
+	TINE_COMMAND_PS = 1 << 6,
+	TINE_COMMAND_TOP = 1 << 7,
 };
 
 struct tine_settings {
@@ -43,6 +45,11 @@ struct tine_settings {
 	bool verbose;
 	bool strict;
 	bool check;
+	bool summary;
+	int interval_ms;
+	int count;
+	bool batch;
+	int sort;
 	bool json;
 	bool help;
 };

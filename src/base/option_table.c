@@ -80,11 +80,66 @@ const struct tine_option tine_options[] = {
 			"running it: status 0 when it would be, 1 when not.",
 	},
 	{
+		.name = "summary",
+		.letter = 's',
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, summary),
+		.commands = TINE_COMMAND_PS,
+		.help = "Leave the table of connections out.",
+	},
+	{
+		.name = "interval",
+		.letter = 'd',
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "1s",
+		.minimum = 100,
+		.maximum = 60 * 60 * 1000,
+		.offset = offsetof(struct tine_settings, interval_ms),
+		.commands = TINE_COMMAND_TOP,
+		.help = "Time between two looks, in milliseconds or with a unit (ms, s, min, h).",
+	},
+	{
+		.name = "count",
+		.letter = 'n',
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.minimum = 1,
+		.maximum = INT32_MAX,
+		.offset = offsetof(struct tine_settings, count),
+		.commands = TINE_COMMAND_TOP,
+		.help = "End after so many looks. Left out: look until told to quit.",
+	},
+	{
+		.name = "batch",
+		.letter = 'b',
+		.type = TINE_OPTION_FLAG,
+		.offset = offsetof(struct tine_settings, batch),
+		.commands = TINE_COMMAND_TOP,
+		.help = "Print plain text, one page for each look, as is done anyway when standard "
+			"input or output is no terminal.",
+	},
+	{
+		.name = "sort",
+		.letter = 's',
+		.type = TINE_OPTION_CHOICE,
+		.metavar = "KEY",
+		.choices = "busy, worker, waits, age, opened",
+		.initial = "busy",
+		.offset = offsetof(struct tine_settings, sort),
+		.commands = TINE_COMMAND_TOP,
+		.help = "What comes first. busy: what has been busy for longest, and the processes "
+			"with most busy connections. worker: by number. waits: open transactions, "
+			"and the processes that wait most. age: the oldest. opened: the newest "
+			"connections, and the processes that connected most.",
+	},
+	{
 		.name = "json",
 		.letter = 'j',
 		.type = TINE_OPTION_FLAG,
 		.offset = offsetof(struct tine_settings, json),
-		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
+		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION | TINE_COMMAND_PS |
+			    TINE_COMMAND_TOP,
 		.help = "Print the report as JSON.",
 	},
 	{
@@ -92,7 +147,8 @@ const struct tine_option tine_options[] = {
 		.letter = 'h',
 		.type = TINE_OPTION_FLAG,
 		.offset = offsetof(struct tine_settings, help),
-		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION,
+		.commands = TINE_COMMAND_RUN | TINE_COMMAND_VERSION | TINE_COMMAND_PS |
+			    TINE_COMMAND_TOP,
 		.help = "Print this help and exit.",
 	},
 	{

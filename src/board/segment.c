@@ -140,6 +140,73 @@ void tine_segment_unmap(const struct tine_board_layout *map)
 	munmap((void *)map, sizeof(*map));
 }
 
+/* ---- copying -------------------------------------------------------------------------------- */
+
+static int read_all(int fd, void *to, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t length = pread(fd, (char *)to + done, size - done, (off_t)done);
+
+		if (length < 0)
+			return -errno;
+		if (length == 0)
+			return -EILSEQ;
+		done += (size_t)length;
+	}
+	return 0;
+}
+
+/* The head of every layout, by which the others are told from what is no board. */
+static int check_head(int fd, uint32_t *ret_layout)
+{
+	struct {
+		uint64_t magic;
+		uint32_t layout, size_bytes;
+	} head;
+	int rc = read_all(fd, &head, sizeof(head));
+
+	if (rc < 0)
+		return rc;
+	if (head.magic != TINE_BOARD_MAGIC)
+		return -EILSEQ;
+	*ret_layout = head.layout;
+	if (head.layout != TINE_BOARD_LAYOUT)
+		return -EPROTO;
+	return head.size_bytes == sizeof(struct tine_board_layout) ? 0 : -EILSEQ;
+}
+
+static int copy_file(int fd, struct tine_board_layout **ret)
+{
+	struct tine_board_layout *copy = aligned_alloc(64, sizeof(*copy));
+	int rc;
+
+	if (!copy)
+		return -ENOMEM;
+	rc = read_all(fd, copy, sizeof(*copy));
+	if (rc < 0)
+		free(copy);
+	else
+		*ret = copy;
+	return rc;
+}
+
+int tine_segment_copy(const char *path, struct tine_board_layout **ret, uid_t *ret_owner,
+		      uint32_t *ret_layout)
+{
+	cleanup_(tine_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	int rc;
+
+	*ret_layout = 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
+		return -EPERM;
+	*ret_owner = st.st_uid;
+	rc = check_head(fd, ret_layout);
+	return rc < 0 ? rc : copy_file(fd, ret);
+}
+
 /* ---- making --------------------------------------------------------------------------------- */
 
 static void fill(struct tine_board_layout *map, const char *name, uint64_t inode)

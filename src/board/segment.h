@@ -24,6 +24,16 @@ int tine_segment_make_directory(char ret_path[PATH_MAX]);
  *  @return 0, -EPERM, -EPROTO (another layout, or none), -ENOENT, or -errno */
 int tine_segment_map(const char *path, bool writable, struct tine_board_layout **ret);
 
+/** Copy a board of any user into memory of one's own, for who only looks: the file can be changed
+ * or cut short while it is looked at, and a copy cannot.
+ *  @param ret         ended with free()
+ *  @param ret_owner   of the file
+ *  @param ret_layout  which one it is, when it is another
+ *  @return 0, -EPERM (open to others than its owner), -EPROTO (a board of another layout), -EILSEQ
+ *          (no board), -ENOMEM, or -errno */
+int tine_segment_copy(const char *path, struct tine_board_layout **ret, uid_t *ret_owner,
+		      uint32_t *ret_layout);
+
 /** Make a board under that path, all or nothing. @return 0, -EEXIST, -ENOSPC, or -errno */
 int tine_segment_make(const char *path, const char *name, struct tine_board_layout **ret);
 

@@ -10,22 +10,17 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/exit.h"
 #include "base/option.h"
-
-enum tine_exit {
-	TINE_EXIT_OK = 0,
-	TINE_EXIT_NO = 1,           /* the answer is no */
-	TINE_EXIT_USAGE = 100,      /* wrong command line or TINE_… variable */
-	TINE_EXIT_SYSTEM = 111,     /* a system call failed */
-	TINE_EXIT_CANNOT_RUN = 126, /* as env(1): CMD was found but is not run */
-	TINE_EXIT_NOT_FOUND = 127,  /* as env(1) */
-};
 
 struct tine_command {
 	const char *name;
 	unsigned option_mask; /* enum tine_option_commands */
 	const char *operands; /* for the synopsis */
 	const char *summary;  /* one line */
+	/** A program of ours that is the command, executed with the arguments when they are right;
+	 * then there is no run. */
+	const char *program;
 	/** @param argv  the operands, NULL-terminated; settings are from environment and options
 	 *  @return an exit status */
 	int (*run)(const struct tine_settings *settings, int argc, char **argv);
@@ -34,8 +29,12 @@ struct tine_command {
 extern const struct tine_command tine_commands[];
 extern const size_t tine_commands_count;
 
+int tine_cmd_ps(const struct tine_settings *settings, int argc, char **argv);
 int tine_cmd_run(const struct tine_settings *settings, int argc, char **argv);
 int tine_cmd_version(const struct tine_settings *settings, int argc, char **argv);
+
+/** Become a program of ours. @return an exit status, when that fails */
+int tine_program_execute(const char *program, char **argv);
 
 /** The synopsis and options of a command; what `-h` prints and the man page says. */
 void tine_help_command(FILE *out, const struct tine_command *command);

@@ -30,9 +30,10 @@ static int check_library(const char *path)
 	return rc < 0 || elf.complete ? rc : -ENOEXEC;
 }
 
-int tine_library_find(char ret_path[PATH_MAX])
+/* Beside this program, else in its installed place as seen from here. */
+static int find(const char *name, const char *from_bin, char ret_path[PATH_MAX])
 {
-	static const char *const places[] = { "", TINE_LIBRARY_FROM_BIN "/" };
+	const char *const places[] = { "", from_bin };
 	char directory[PATH_MAX], candidate[2 * PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", directory, sizeof(directory) - 1);
 
@@ -41,14 +42,25 @@ int tine_library_find(char ret_path[PATH_MAX])
 	directory[length] = '\0';
 	*(strrchr(directory, '/') + 1) = '\0';
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i],
-			 TINE_LIBRARY_NAME);
+		snprintf(candidate, sizeof(candidate), "%s%s%s", directory, places[i], name);
 		if (realpath(candidate, ret_path))
-			return check_library(ret_path);
+			return 0;
 	}
 	candidate[PATH_MAX - 1] = '\0';
 	memcpy(ret_path, candidate, PATH_MAX);
 	return -ENOENT;
+}
+
+int tine_library_find(char ret_path[PATH_MAX])
+{
+	int rc = find(TINE_LIBRARY_NAME, TINE_LIBRARY_FROM_BIN "/", ret_path);
+
+	return rc < 0 ? rc : check_library(ret_path);
+}
+
+int tine_library_find_program(const char *name, char ret_path[PATH_MAX])
+{
+	return find(name, TINE_PROGRAMS_FROM_BIN "/", ret_path);
 }
 
 /* ---- a path without spaces and colons ------------------------------------------------------- */

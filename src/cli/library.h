@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Where the preload library is, and how LD_PRELOAD has to name it.
+ * Where the preload library and our other programs are, and how LD_PRELOAD has to name the library.
  */
 #ifndef TINE_CLI_LIBRARY_H
 #define TINE_CLI_LIBRARY_H
@@ -14,6 +14,10 @@
  * to the program, so that an installed tree can be moved.
  *  @return 0, or -errno with the last place tried in ret_path */
 int tine_library_find(char ret_path[PATH_MAX]);
+
+/** Find a program of ours that is no command by itself, in the same way.
+ *  @return 0, or -errno with the last place tried in ret_path */
+int tine_library_find_program(const char *name, char ret_path[PATH_MAX]);
 
 /** A path of the library that LD_PRELOAD can name. Its list is split at spaces and colons and knows
  *  no quoting, so a path with one of these is reached through a symbolic link in a directory of

@@ -10,9 +10,13 @@
 
 const struct tine_command tine_commands[] = {
 	{ "run", TINE_COMMAND_RUN, "[--] CMD [ARG...]",
-	  "Run a command whose forked children never share a connection", tine_cmd_run },
+	  "Run a command whose forked children never share a connection", NULL, tine_cmd_run },
+	{ "ps", TINE_COMMAND_PS, "[--] [NAME...]",
+	  "Show the process trees on this host and their connections", NULL, tine_cmd_ps },
+	{ "top", TINE_COMMAND_TOP, "[--] [NAME...]",
+	  "Watch the process trees on this host and their connections", "tine-top", NULL },
 	{ "version", TINE_COMMAND_VERSION, "", "Print the version and where the preload library is",
-	  tine_cmd_version },
+	  NULL, tine_cmd_version },
 };
 
 const size_t tine_commands_count = sizeof(tine_commands) / sizeof(tine_commands[0]);
@@ -48,6 +52,8 @@ static int run_command(const struct tine_command *command, int argc, char **argv
 		tine_help_command(stdout, command);
 		return check_stdout(TINE_EXIT_OK);
 	}
+	if (command->program)
+		return tine_program_execute(command->program, argv);
 	return check_stdout(command->run(&settings, argc - rest, argv + rest));
 }
 

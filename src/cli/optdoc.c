@@ -92,6 +92,8 @@ static const struct {
 } commands[] = {
 	{ "run", TINE_COMMAND_RUN, print_option },
 	{ "version", TINE_COMMAND_VERSION, print_option },
+	{ "ps", TINE_COMMAND_PS, print_option },
+	{ "top", TINE_COMMAND_TOP, print_option },
 	{ "pool", TINE_COMMAND_POOL, print_field },
 };
 

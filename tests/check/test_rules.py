@@ -17,9 +17,12 @@ LIBTINE = os.path.join(BUILD, 'libtine.so')
 LAYERS = {
     'base': set(),
     'fork': {'base'},
-    'pool': {'base', 'fork'},
+    'board': {'base'},
+    'pool': {'base', 'fork', 'board'},
     'preload': {'base', 'fork'},
-    'cli': {'base'},
+    'show': {'base', 'board'},
+    'top': {'base', 'board', 'show'},
+    'cli': {'base', 'board', 'show'},
 }
 
 
