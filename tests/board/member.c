@@ -2,7 +2,8 @@
 /*
  * A member of a board that does what it is told, for tests. Arguments name the board ("name=web
  * budget=4 parallel=2 floor=0 ceiling=0 application=shop"); TINE_BOARD_DIRECTORY says where it is.
- * Then one command per line on standard input, and one line in answer: "ok" or a number.
+ * "onlooker" is a member that wants no connections.
+ * Then one command per line on standard input, and a number on a line in answer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +34,6 @@ static long do_seat(struct tine_board *board, const struct words *words)
 {
 	struct tine_seat *seat = tine_permit_seat(board, (int)words->number[0]);
 	int64_t now_ns = tine_clock_coarse_ns();
-
-	if (!seat)
-		return -1;
 	atomic_store(&seat->opened_ns, now_ns);
 	atomic_store(&seat->transaction, (uint32_t)words->number[2]);
 	atomic_store(&seat->backend_pid, (uint32_t)words->number[3]);
@@ -188,6 +186,14 @@ static void read_argument(struct tine_board_spec *spec, const char *argument)
 		spec->ceiling = atoi(value);
 }
 
+static bool is_onlooker(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "onlooker") == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct tine_board_spec spec = { 0 };
@@ -202,6 +208,8 @@ int main(int argc, char **argv)
 	}
 	if (tine_board_enlist(&board) < 0)
 		return 2;
+	if (!is_onlooker(argc, argv))
+		tine_board_want(&board);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	puts(board.path);
 	while (fgets(line, sizeof(line), stdin))
