@@ -52,6 +52,8 @@ struct tine_settings {
 	int sort;
 	bool json;
 	bool help;
+	const char *name;
+	int budget;
 };
 
 struct tine_option {

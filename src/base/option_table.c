@@ -80,6 +80,33 @@ const struct tine_option tine_options[] = {
 			"running it: status 0 when it would be, 1 when not.",
 	},
 	{
+		.name = "budget",
+		.letter = 'b',
+		.env = "TINE_BUDGET",
+		.type = TINE_OPTION_INT,
+		.metavar = "N",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = 2048,
+		.offset = offsetof(struct tine_settings, budget),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Connections that all pools of libtine in CMD and its children may have "
+			"open together, whatever each of them is set to. 0: no limit.",
+	},
+	{
+		.name = "name",
+		.letter = 'n',
+		.env = "TINE_NAME",
+		.type = TINE_OPTION_TEXT,
+		.metavar = "NAME",
+		.minimum = 1,
+		.offset = offsetof(struct tine_settings, name),
+		.commands = TINE_COMMAND_RUN,
+		.help = "Share the budget with everything of this user that was given the same "
+			"name, as an old and a new master during a deploy. Letters, digits, "
+			"'.', '_' and '-'.",
+	},
+	{
 		.name = "summary",
 		.letter = 's',
 		.type = TINE_OPTION_FLAG,

@@ -147,34 +147,34 @@ struct tine_outage_note {
 /** The entry of a server, database and user.
  *  @param key  a hash of them, not 0
  *  @return its number, or -1 when there are too many: nothing is shared then */
-int tine_target_find(struct tine_board *board, uint64_t key);
+int tine_server_find(struct tine_board *board, uint64_t key);
 
 /** Deaths so far; each makes older connections suspect. @param ret_condemned those after which
  * older ones are not used again. -1 is fine. */
-uint32_t tine_target_epoch(const struct tine_board *board, int target, uint32_t *ret_condemned);
+uint32_t tine_server_epoch(const struct tine_board *board, int target, uint32_t *ret_condemned);
 
 /** A connection died. @param condemned every older one is not to be used again
  *  @return the epoch that makes */
-uint32_t tine_target_died(struct tine_board *board, int target, bool condemned);
+uint32_t tine_server_died(struct tine_board *board, int target, bool condemned);
 
 /** Word that changes with each death, for paths that are taken each time; never NULL. */
-const _Atomic uint32_t *tine_target_epoch_word(const struct tine_board *board, int target);
+const _Atomic uint32_t *tine_server_epoch_word(const struct tine_board *board, int target);
 
 /** Share the idle time that kills, 0 when it was wrong; and read it. */
-void tine_target_set_silence(struct tine_board *board, int target, int64_t idle_ns);
-int64_t tine_target_silence(const struct tine_board *board, int target);
+void tine_server_set_silence(struct tine_board *board, int target, int64_t idle_ns);
+int64_t tine_server_silence(const struct tine_board *board, int target);
 
 /** A connect failed: everybody is to know. */
-void tine_target_failed(struct tine_board *board, int target, const struct tine_outage_note *note);
+void tine_server_failed(struct tine_board *board, int target, const struct tine_outage_note *note);
 
 /** A connect succeeded: who waits is woken. */
-void tine_target_recovered(struct tine_board *board, int target);
+void tine_server_recovered(struct tine_board *board, int target);
 
 /** What is known. @return true when there is an outage */
-bool tine_target_outage(const struct tine_board *board, int target, struct tine_outage_note *ret);
+bool tine_server_outage(const struct tine_board *board, int target, struct tine_outage_note *ret);
 
 /** May the caller try, as the only one until then? @return true once per pause */
-bool tine_target_probe(struct tine_board *board, int target, int64_t now_ns, int64_t until_ns);
+bool tine_server_probe(struct tine_board *board, int target, int64_t now_ns, int64_t until_ns);
 
 /* ---- for people ----------------------------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ struct tine_seat {
 	_Atomic int64_t opened_ns;
 	_Atomic uint64_t uses;
 	_Atomic uint32_t backend_pid;
-	_Atomic uint32_t target; /* number, see tine_target_find() */
+	_Atomic uint32_t target; /* number, see tine_server_find() */
 	_Atomic char label[TINE_SEAT_LABEL_BYTES];
 };
 

@@ -28,7 +28,7 @@ static struct tine_board_target *get(const struct tine_board *board, int target)
 	return target >= 0 && target < TINE_BOARD_TARGETS ? &board->map->targets[target] : NULL;
 }
 
-int tine_target_find(struct tine_board *board, uint64_t key)
+int tine_server_find(struct tine_board *board, uint64_t key)
 {
 	for (int i = 0; i < TINE_BOARD_TARGETS; i++) {
 		uint64_t word = atomic_load(&board->map->targets[i].key);
@@ -44,7 +44,7 @@ int tine_target_find(struct tine_board *board, uint64_t key)
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
-const _Atomic uint32_t *tine_target_epoch_word(const struct tine_board *board, int target)
+const _Atomic uint32_t *tine_server_epoch_word(const struct tine_board *board, int target)
 {
 	static const _Atomic uint32_t none;
 	const struct tine_board_target *entry = get(board, target);
@@ -52,7 +52,7 @@ const _Atomic uint32_t *tine_target_epoch_word(const struct tine_board *board, i
 	return entry ? &entry->epoch : &none;
 }
 
-uint32_t tine_target_epoch(const struct tine_board *board, int target, uint32_t *ret_condemned)
+uint32_t tine_server_epoch(const struct tine_board *board, int target, uint32_t *ret_condemned)
 {
 	const struct tine_board_target *entry = get(board, target);
 
@@ -60,7 +60,7 @@ uint32_t tine_target_epoch(const struct tine_board *board, int target, uint32_t 
 	return entry ? atomic_load(&entry->epoch) : 0;
 }
 
-uint32_t tine_target_died(struct tine_board *board, int target, bool condemned)
+uint32_t tine_server_died(struct tine_board *board, int target, bool condemned)
 {
 	struct tine_board_target *entry = get(board, target);
 
@@ -71,7 +71,7 @@ uint32_t tine_target_died(struct tine_board *board, int target, bool condemned)
 	return atomic_fetch_add(&entry->epoch, 1) + 1;
 }
 
-void tine_target_set_silence(struct tine_board *board, int target, int64_t idle_ns)
+void tine_server_set_silence(struct tine_board *board, int target, int64_t idle_ns)
 {
 	struct tine_board_target *entry = get(board, target);
 
@@ -79,7 +79,7 @@ void tine_target_set_silence(struct tine_board *board, int target, int64_t idle_
 		atomic_store(&entry->silent_idle_ns, idle_ns);
 }
 
-int64_t tine_target_silence(const struct tine_board *board, int target)
+int64_t tine_server_silence(const struct tine_board *board, int target)
 {
 	const struct tine_board_target *entry = get(board, target);
 	int64_t idle_ns = entry ? atomic_load(&entry->silent_idle_ns) : 0;
@@ -123,7 +123,7 @@ static uint64_t claim(struct tine_board *board, struct tine_board_target *entry)
 	return atomic_compare_exchange_strong(&entry->writer, &word, own) ? own : 0;
 }
 
-void tine_target_failed(struct tine_board *board, int target, const struct tine_outage_note *note)
+void tine_server_failed(struct tine_board *board, int target, const struct tine_outage_note *note)
 {
 	struct tine_board_target *entry = get(board, target);
 	char text[TINE_BOARD_TEXT_BYTES] = "";
@@ -150,7 +150,7 @@ void tine_target_failed(struct tine_board *board, int target, const struct tine_
 	atomic_compare_exchange_strong(&entry->writer, &word, 0);
 }
 
-void tine_target_recovered(struct tine_board *board, int target)
+void tine_server_recovered(struct tine_board *board, int target)
 {
 	struct tine_board_target *entry = get(board, target);
 	int32_t status;
@@ -203,7 +203,7 @@ static void tame(struct tine_outage_note *note)
 		note->next_ns = now_ns;
 }
 
-bool tine_target_outage(const struct tine_board *board, int target, struct tine_outage_note *ret)
+bool tine_server_outage(const struct tine_board *board, int target, struct tine_outage_note *ret)
 {
 	const struct tine_board_target *entry = get(board, target);
 
@@ -228,7 +228,7 @@ bool tine_target_outage(const struct tine_board *board, int target, struct tine_
 	return true;
 }
 
-bool tine_target_probe(struct tine_board *board, int target, int64_t now_ns, int64_t until_ns)
+bool tine_server_probe(struct tine_board *board, int target, int64_t now_ns, int64_t until_ns)
 {
 	struct tine_board_target *entry = get(board, target);
 	int64_t next_ns;

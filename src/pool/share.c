@@ -88,10 +88,10 @@ int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine
 		return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM, "%s",
 				      text);
 	share->on = true;
-	share->target = tine_target_find(&share->board, target_key(&pool->conninfo));
-	share->epoch = tine_target_epoch_word(&share->board, share->target);
+	share->target = tine_server_find(&share->board, target_key(&pool->conninfo));
+	share->epoch = tine_server_epoch_word(&share->board, share->target);
 	share->fair = tine_permit_fair_share(&share->board);
-	share->seen_epoch = tine_target_epoch(&share->board, share->target, &condemned);
+	share->seen_epoch = tine_server_epoch(&share->board, share->target, &condemned);
 	share->seen_condemned = condemned;
 	tine_board_enlist(&share->board);
 	return 0;
@@ -171,7 +171,7 @@ bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int6
 		return true;
 	tine_board_want(board);
 	if (pool->outage.error.status &&
-	    !tine_target_probe(board, pool->share.target, now_ns, now_ns + PROBE_NS)) {
+	    !tine_server_probe(board, pool->share.target, now_ns, now_ns + PROBE_NS)) {
 		wake_by(acquire, now_ns + LOOK_NS);
 		return false;
 	}
@@ -295,7 +295,7 @@ const char *tine_share_identity(struct tine_pool *pool, const char *name, char *
 static void learn_deaths(struct tine_pool *pool)
 {
 	struct tine_share *share = &pool->share;
-	uint32_t condemned, epoch = tine_target_epoch(&share->board, share->target, &condemned);
+	uint32_t condemned, epoch = tine_server_epoch(&share->board, share->target, &condemned);
 
 	if (epoch == share->seen_epoch)
 		return;
@@ -308,7 +308,7 @@ static void learn_outage(struct tine_pool *pool)
 {
 	struct tine_outage_note note;
 
-	if (!tine_target_outage(&pool->share.board, pool->share.target, &note)) {
+	if (!tine_server_outage(&pool->share.board, pool->share.target, &note)) {
 		if (pool->outage.error.status)
 			tine_outage_forget(pool);
 		return;
@@ -331,7 +331,7 @@ void tine_share_learn(struct tine_pool *pool)
 		return;
 	learn_deaths(pool);
 	learn_outage(pool);
-	silence_ns = tine_target_silence(&pool->share.board, pool->share.target);
+	silence_ns = tine_server_silence(&pool->share.board, pool->share.target);
 	if (pool->share.target >= 0)
 		atomic_store(&pool->silent_idle_ns, silence_ns);
 }
@@ -344,7 +344,7 @@ void tine_share_died(struct tine_pool *pool, bool condemned)
 	if (!share->on || share->target < 0)
 		return;
 	/* What others found in the same moment is learned at the next look. */
-	if (tine_target_died(&share->board, share->target, condemned) == seen + 1) {
+	if (tine_server_died(&share->board, share->target, condemned) == seen + 1) {
 		share->seen_epoch = seen + 1;
 		share->seen_condemned += condemned;
 	}
@@ -365,20 +365,20 @@ void tine_share_outage(struct tine_pool *pool)
 	snprintf(note.sqlstate, sizeof(note.sqlstate), "%s", pool->outage.error.sqlstate);
 	tine_text_init(&text, note.text, sizeof(note.text));
 	tine_text_add_foreign(&text, pool->outage.error.text, strlen(pool->outage.error.text));
-	tine_target_failed(&pool->share.board, pool->share.target, &note);
+	tine_server_failed(&pool->share.board, pool->share.target, &note);
 	tine_board_note(&pool->share.board, TINE_BOARD_FAILED, (uint32_t)-note.status);
 }
 
 void tine_share_recovered(struct tine_pool *pool)
 {
 	if (pool->share.on)
-		tine_target_recovered(&pool->share.board, pool->share.target);
+		tine_server_recovered(&pool->share.board, pool->share.target);
 }
 
 void tine_share_silence(struct tine_pool *pool, int64_t idle_ns)
 {
 	if (pool->share.on)
-		tine_target_set_silence(&pool->share.board, pool->share.target, idle_ns);
+		tine_server_set_silence(&pool->share.board, pool->share.target, idle_ns);
 }
 
 /* ---- farewell ------------------------------------------------------------------------------- */

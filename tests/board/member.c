@@ -84,12 +84,12 @@ static long do_waited(struct tine_board *board, const struct words *words)
 
 static long do_target(struct tine_board *board, const struct words *words)
 {
-	return tine_target_find(board, (uint64_t)words->number[0]);
+	return tine_server_find(board, (uint64_t)words->number[0]);
 }
 
 static long do_died(struct tine_board *board, const struct words *words)
 {
-	return tine_target_died(board, (int)words->number[0], words->number[1] != 0);
+	return tine_server_died(board, (int)words->number[0], words->number[1] != 0);
 }
 
 /* failed TARGET STATUS FAILURES NEXT_MS TEXT: a connect, with SQLSTATE 57P03 */
@@ -104,13 +104,13 @@ static long do_failed(struct tine_board *board, const struct words *words)
 
 	note.next_ns = note.at_ns + words->number[3] * TINE_NS_PER_MS;
 	memcpy(note.text, words->text, sizeof(note.text));
-	tine_target_failed(board, (int)words->number[0], &note);
+	tine_server_failed(board, (int)words->number[0], &note);
 	return 0;
 }
 
 static long do_recovered(struct tine_board *board, const struct words *words)
 {
-	tine_target_recovered(board, (int)words->number[0]);
+	tine_server_recovered(board, (int)words->number[0]);
 	return 0;
 }
 
