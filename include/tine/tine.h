@@ -167,10 +167,12 @@ typedef struct tine_pool_config {
 	int max_uses;               /* checkouts after which a connection is replaced; 0 = any */
 	int64_t max_result_bytes;   /* the same after a result larger than this; 0 = any */
 	const char *name;           /* of a board that programs share; see tine_board(7) */
-	int budget;         /* connections of all processes that share a board; 0 = no limit */
-	int budget_floor;   /* of them this process always finds so many free */
-	int budget_ceiling; /* and it takes no more than so many; 0 = any */
-	bool identity;      /* "app[w3:4711]" as application_name where there is a board */
+	int budget;          /* connections of all processes that share a board; 0 = no limit */
+	int budget_floor;    /* of them this process always finds so many free */
+	int budget_ceiling;  /* and it takes no more than so many; 0 = any */
+	int orphan_check_ms; /* how soon a server ends the statement of a process that died; 0 = no
+			      */
+	bool identity;       /* "app[w3:4711]" as application_name where there is a board */
 } tine_pool_config;
 
 /** Set every field to its default: tine_pool_config_init(&config). The macro adds the size. */

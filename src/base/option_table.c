@@ -465,6 +465,17 @@ const struct tine_option tine_options[] = {
 			"but pool_size and max_overflow.",
 	},
 	{
+		POOL(orphan_check_ms, "ORPHAN_CHECK_MS"),
+		.type = TINE_OPTION_MS,
+		.metavar = "TIME",
+		.initial = "0",
+		.minimum = 0,
+		.maximum = DAY_MS,
+		.help = "How often the server looks, while it computes, whether the client is "
+			"still there: the statement of a worker that was killed ends then. "
+			"PostgreSQL 14 and later. 0: it is computed to its end.",
+	},
+	{
 		POOL(identity, "IDENTITY"),
 		.type = TINE_OPTION_FLAG,
 		.initial = "yes",

@@ -233,8 +233,7 @@ static enum tine_work_result established(struct tine_slot *slot)
 	}
 	if (pool->pq->ssl_in_use(slot->pg))
 		atomic_store(&pool->tls_seen, true);
-	if (pool->config.on_connect_sql)
-		slot->work.todo |= TINE_TODO_SETUP;
+	slot->work.todo |= tine_work_of_new(pool);
 	return TINE_WORK_READY;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "pool/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -116,6 +117,12 @@ static bool make(struct tine_pool *pool, const tine_pool_config *config)
 	pool->slots = calloc((size_t)pool->slot_count, sizeof(struct tine_slot *));
 	pool->is_plain = config->kind == TINE_POOL_QUEUE && config->reset != TINE_RESET_FULL;
 	pool->suspended_ns = tine_clock_suspended_ns();
+	/* Servers before PostgreSQL 14 do not have it. */
+	if (config->orphan_check_ms)
+		snprintf(pool->watch_sql, sizeof(pool->watch_sql),
+			 "SELECT set_config('client_connection_check_interval', '%d', false) "
+			 "WHERE current_setting('server_version_num')::int >= 140000",
+			 config->orphan_check_ms);
 	if (config->on_connect_sql)
 		pool->config.on_connect_sql = strdup(config->on_connect_sql);
 	return pool->slots && (!config->on_connect_sql || pool->config.on_connect_sql);

@@ -75,10 +75,12 @@ struct tine_conn {
 enum tine_todo {
 	TINE_TODO_DRAIN = 1 << 0,   /* read the answer to a reset that was sent ahead */
 	TINE_TODO_DISCARD = 1 << 1, /* DISCARD ALL */
-	TINE_TODO_SETUP = 1 << 2,   /* on_connect_sql */
-	TINE_TODO_PING = 1 << 3,
+	TINE_TODO_WATCH = 1 << 2,   /* have the server watch for our end: orphan_check_ms */
+	TINE_TODO_SETUP = 1 << 3,   /* on_connect_sql */
+	TINE_TODO_PING = 1 << 4,
 	/* What an answer to is a sign of life of now. */
-	TINE_TODO_ROUND_TRIP = TINE_TODO_DISCARD | TINE_TODO_SETUP | TINE_TODO_PING,
+	TINE_TODO_ROUND_TRIP =
+		TINE_TODO_DISCARD | TINE_TODO_WATCH | TINE_TODO_SETUP | TINE_TODO_PING,
 };
 
 struct tine_work {
@@ -209,6 +211,7 @@ struct tine_pool {
 	bool is_plain; /* a connection that comes back idle may be parked as it is */
 	_Atomic uint32_t
 		retired;         /* counts up; a futex for who waits for the pool to become empty */
+	char watch_sql[160];     /* of TINE_TODO_WATCH; "" when it is off */
 	tine_pool_config config; /* texts: NULL but for on_connect_sql, which is ours */
 	struct tine_conninfo conninfo;
 	struct tine_share share;

@@ -12,6 +12,7 @@
 #include "pool/liveness.h"
 #include "pool/share.h"
 #include "pool/slot.h"
+#include "pool/work.h"
 
 void tine_slot_give_up(struct tine_slot *slot, int cause)
 {
@@ -107,8 +108,8 @@ static bool reset(struct tine_slot *slot)
 	if (tine_event_conn(slot, TINE_EVENT_RESET) != 0 ||
 	    !pq->dress_restore(slot->pg, &slot->dress))
 		return false;
-	if (full && pool->config.on_connect_sql)
-		slot->work.todo |= TINE_TODO_SETUP;
+	if (full)
+		slot->work.todo |= tine_work_of_new(pool);
 	if (pq->transaction_status(slot->pg) != PQTRANS_IDLE) {
 		if (full)
 			slot->work.todo |= TINE_TODO_DISCARD;

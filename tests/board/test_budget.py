@@ -45,10 +45,11 @@ def environment(boards, conninfo, **settings):
 class Tree:
     """A tree at work, and what it said at its end."""
 
-    def __init__(self, env, workers, threads, hold_ms, seconds, command=()):
+    def __init__(self, env, workers, threads, hold_ms, seconds, command=(), statement=None):
+        words = [str(word) for word in (workers, threads, hold_ms, seconds, statement) if word
+                 is not None]
         self.process = subprocess.Popen(
-            [*command, TREE, str(workers), str(threads), str(hold_ms), str(seconds)], env=env,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [*command, TREE, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.output = self.errors = None
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -95,6 +96,13 @@ class Sampler:
         self.samples += 1
         self.names.update(names)
         return len(names)
+
+    def active(self, statement):
+        """How many sessions are at work on a statement with these words."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query"
+                           " LIKE %s AND pid <> pg_backend_pid()", ('%' + statement + '%',))
+            return cursor.fetchone()[0]
 
     def watch(self, *trees):
         while any(tree.running() for tree in trees):
@@ -217,6 +225,21 @@ def test_sessions_do_not_name_their_worker_where_that_is_off(cluster, boards):
     sampler.watch(tree)
     tree.end()
     assert sampler.names == {'shop'}
+
+
+@pytest.mark.parametrize('reset', ['rollback', 'full'])
+def test_the_statement_of_a_killed_worker_ends(cluster, boards, reset):
+    env = environment(boards, cluster.conninfo('tls'), budget=2, orphan_check_ms='200ms',
+                      reset=reset, on_connect_sql='SELECT 1')
+    tree = Tree(env, 1, 1, 0, 1, statement='SELECT pg_sleep(60)')
+    sampler = Sampler(cluster)
+    try:
+        procs.wait_until(lambda: sampler.active('pg_sleep'), what='the statement')
+        os.kill(tree.workers()[0], signal.SIGKILL)
+        procs.wait_until(lambda: sampler.sample() == 0, timeout=10, what='the end of the session')
+    finally:
+        tree.kill()
+    sampler.connection.close()
 
 
 class Refuser:

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A tree of processes that share a budget. Usage: tree WORKERS THREADS HOLD_MS SECONDS
+ * A tree of processes that share a budget. Usage:
+ * tree WORKERS THREADS HOLD_MS SECONDS [STATEMENT]
  *
- * Each thread takes a connection, asks the server something with a number in it, keeps the connection for
- * a time that varies up to HOLD_MS, and returns it. The settings are those of the environment
- * (TINE_CONNINFO, TINE_BUDGET, ...). Prints a line for each worker that ended by itself:
- * "worker=N pid=P served=N timeouts=N errors=N wrong=N slowest_ms=N", and the errors.
+ * Each thread takes a connection, asks the server something with a number in it, keeps the
+ * connection for a time that varies up to HOLD_MS, and returns it. The settings are those of the
+ * environment (TINE_CONNINFO, TINE_BUDGET, ...). Prints a line for each worker that ended by
+ * itself: "worker=N pid=P served=N timeouts=N errors=N wrong=N slowest_ms=N", and the errors.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 static tine_pool *pool;
 static int hold_ms;
 static double ends_at;
+static const char *statement; /* to be sent instead; the answer is not looked at */
 static _Atomic long served, timeouts, errors, wrong, slowest_ms;
 
 static double now(void)
@@ -39,11 +41,11 @@ static void ask(tine_conn *conn, unsigned *seed)
 
 	snprintf(want, sizeof(want), "%u", rand_r(seed));
 	snprintf(sql, sizeof(sql), "SELECT '%s'", want);
-	result = PQexec(tine_conn_pg(conn), sql);
+	result = PQexec(tine_conn_pg(conn), statement ? statement : sql);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		fprintf(stderr, "error: %s", PQresultErrorMessage(result));
 		errors++;
-	} else if (strcmp(PQgetvalue(result, 0, 0), want) != 0) {
+	} else if (!statement && strcmp(PQgetvalue(result, 0, 0), want) != 0) {
 		wrong++;
 	}
 	PQclear(result);
@@ -105,11 +107,12 @@ int main(int argc, char **argv)
 	tine_error error;
 	int workers;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: tree WORKERS THREADS HOLD_MS SECONDS\n");
+	if (argc < 5 || argc > 6) {
+		fprintf(stderr, "usage: tree WORKERS THREADS HOLD_MS SECONDS [STATEMENT]\n");
 		return 2;
 	}
 	workers = atoi(argv[1]);
+	statement = argv[5];
 	hold_ms = atoi(argv[3]);
 	ends_at = now() + atof(argv[4]);
 	tine_pool_config_init(&config);

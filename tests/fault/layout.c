@@ -69,6 +69,7 @@ static const struct field config_fields[] = {
 	FIELD(tine_pool_config, budget),
 	FIELD(tine_pool_config, budget_floor),
 	FIELD(tine_pool_config, budget_ceiling),
+	FIELD(tine_pool_config, orphan_check_ms),
 	FIELD(tine_pool_config, identity),
 };
 

@@ -77,7 +77,8 @@ class CPoolConfig(Structure):
         ('keepalives_count', c_int), ('tcp_user_timeout_ms', c_int), ('application_name', c_char_p),
         ('on_connect_sql', c_char_p), ('leak_after_ms', c_int), ('max_uses', c_int),
         ('max_result_bytes', c_int64), ('name', c_char_p), ('budget', c_int),
-        ('budget_floor', c_int), ('budget_ceiling', c_int), ('identity', c_bool),
+        ('budget_floor', c_int), ('budget_ceiling', c_int), ('orphan_check_ms', c_int),
+        ('identity', c_bool),
     ]
 
 
