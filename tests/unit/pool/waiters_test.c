@@ -153,7 +153,7 @@ TEST(who_gave_up_swallows_no_connection)
 	struct rig_waiter impatient = { 0 }, patient = { 0 };
 	tine_conn *conn = rig_acquire(pool);
 
-	rig_wait_queued(&impatient, pool, 50, 1);
+	rig_wait_queued(&impatient, pool, 1000, 1);
 	rig_wait_queued(&patient, pool, RIG_LONG_MS, 2);
 	CHECK_INT(rig_wait_end(&impatient), ==, TINE_E_TIMEOUT);
 	rig_release(conn);
