@@ -166,7 +166,7 @@ typedef struct tine_pool_config {
 	int leak_after_ms;          /* a checkout longer than this is told once; 0 = never */
 	int max_uses;               /* checkouts after which a connection is replaced; 0 = any */
 	int64_t max_result_bytes;   /* the same after a result larger than this; 0 = any */
-	const char *name;           /* of a board that programs share; see tine_board(7) */
+	const char *name;           /* of a board that programs share; see tine-board(7) */
 	int budget;          /* connections of all processes that share a board; 0 = no limit */
 	int budget_floor;    /* of them this process always finds so many free */
 	int budget_ceiling;  /* and it takes no more than so many; 0 = any */
