@@ -90,7 +90,7 @@ static int pressing(const struct tine_board *board, const struct tine_count *hav
 
 		if (place >= 0 && word != board->owner && tine_owner_is_there(map, word) &&
 		    !tine_member_is_full(map, have, place))
-			sum += have->of[place] < share || now_ns - since_ns > PATIENCE_NS;
+			sum += have->of[place] < share || since_ns < now_ns - PATIENCE_NS;
 	}
 	return sum;
 }
@@ -106,10 +106,10 @@ static int unclaimed(const struct tine_board *board, const struct tine_count *ha
 	return sum;
 }
 
-static int64_t age_ns(const struct tine_board *board, int permit, int64_t now_ns)
+static bool had_its_slice(const struct tine_board *board, int permit, int64_t now_ns)
 {
-	return now_ns -
-	       atomic_load_explicit(&board->map->seats[permit].opened_ns, memory_order_relaxed);
+	return atomic_load_explicit(&board->map->seats[permit].opened_ns, memory_order_relaxed) <
+	       now_ns - SLICE_NS;
 }
 
 bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool has_use)
@@ -130,6 +130,6 @@ bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool ha
 	if (have.own > share)
 		return supply < pressing(board, &have, share, now_ns) ||
 		       (!has_use && supply < unclaimed(board, &have, share));
-	return live > have.limit && (!has_use || age_ns(board, permit, now_ns) > SLICE_NS) &&
+	return live > have.limit && (!has_use || had_its_slice(board, permit, now_ns)) &&
 	       supply < unclaimed(board, &have, 1);
 }

@@ -4,7 +4,7 @@
  * does one thing with the board under ptrace, is single-stepped so far and killed. Then another
  * process has to get everything back and go on.
  *
- * A thing of n instructions costs n * n / 2 steps. TINE_STEPS says how many each may cost (400000);
+ * A thing of n instructions costs n * n / 2 steps. TINE_STEPS says how many each may cost (60000);
  * what costs more is killed at every second, third, ... instruction. tools/soak-board sets more.
  */
 #include <signal.h>
@@ -23,7 +23,7 @@ static long wanted_steps(void)
 {
 	const char *text = getenv("TINE_STEPS");
 
-	return text ? atol(text) : 400000;
+	return text ? atol(text) : 60000;
 }
 
 /* ---- what is done --------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@
 #include "unit/board/rig.h"
 
 #define WORKERS 12
-#define BUDGET 40
+#define BUDGET 20
 #define MOST 3 /* permits of one worker */
 #define MS ((int64_t)TINE_NS_PER_MS)
 #define STARVED_NS (10 * (int64_t)TINE_NS_PER_S)
@@ -26,7 +26,7 @@
 struct worker {
 	pid_t pid;
 	_Atomic int64_t waits_since_ns, longest_ns;
-	_Atomic int served, doomed;
+	_Atomic int served, life;
 };
 
 static struct arena {
@@ -153,21 +153,23 @@ static void work(struct tine_board *board, struct worker *worker, int life)
 static void start(struct tine_board *board, struct worker *worker)
 {
 	int life = atomic_fetch_add(&arena->lives, 1);
+	pid_t pid;
 
 	CHECK_INT(life, <, sizeof(arena->is_doomed));
-	atomic_store(&worker->doomed, life);
+	atomic_store(&worker->life, life);
 	atomic_store(&worker->waits_since_ns, 0);
-	worker->pid = fork();
-	CHECK_INT(worker->pid, >=, 0);
-	if (worker->pid == 0)
+	pid = fork();
+	CHECK_INT(pid, >=, 0);
+	if (pid == 0)
 		work(board, worker, life);
+	worker->pid = pid;
 }
 
 /* ---- the storm ------------------------------------------------------------------------------ */
 
 static void kill_one(struct tine_board *board, struct worker *worker)
 {
-	int life = atomic_load(&worker->doomed);
+	int life = atomic_load(&worker->life);
 
 	atomic_store(&arena->is_doomed[life], 1);
 	rig_kill(worker->pid);

@@ -331,13 +331,16 @@ TEST(when_all_places_are_taken_nobody_joins)
 	rig_open(&boards[0], "full", 0);
 	for (int i = 1; i <= TINE_BOARD_MEMBERS; i++)
 		boards[i] = boards[0];
-	for (int i = 0; i < TINE_BOARD_MEMBERS; i++)
+	for (int i = 0; i < TINE_BOARD_MEMBERS; i++) {
 		CHECK_INT(tine_board_enlist(&boards[i]), ==, 0);
+		tine_board_want(&boards[i]);
+	}
 	CHECK_INT(tine_board_enlist(&boards[TINE_BOARD_MEMBERS]), ==, -EAGAIN);
 	CHECK_INT(boards[TINE_BOARD_MEMBERS].place, ==, -1);
 	tine_board_unlist(&boards[99]);
 	CHECK_INT(tine_board_enlist(&boards[TINE_BOARD_MEMBERS]), ==, 0);
 	CHECK_INT(boards[TINE_BOARD_MEMBERS].place, ==, 99);
+	tine_board_want(&boards[TINE_BOARD_MEMBERS]);
 	CHECK_INT(tine_board_worker(&boards[TINE_BOARD_MEMBERS]), ==, 100);
 }
 

@@ -259,19 +259,18 @@ TEST(more_than_the_fair_share_is_wanted_while_others_wait)
 {
 	struct tine_board one, two;
 
-	join_twice(&one, &two, "wanted", 4);
-	tine_board_want(&one);
+	rig_join(&one, "wanted", 4);
 	rig_take(&one, 4);
-	CHECK(!tine_permit_is_wanted(&one));
-	tine_board_want(&two);
+	CHECK(!tine_permit_is_too_much(&one, 3, false));
+	rig_join(&two, "wanted", 0);
 	CHECK_INT(atomic_load(tine_permit_fair_share(&one)), ==, 2);
 	CHECK_INT(tine_waiter_enter(&two), ==, 0);
-	CHECK(tine_permit_is_wanted(&one));
-	CHECK(!tine_permit_is_wanted(&two));
+	CHECK(tine_permit_is_too_much(&one, 3, false));
+	CHECK(!tine_permit_is_too_much(&two, 3, false));
 	/* On their way: what is in limbo counts. */
 	tine_permit_give(&one, 0, 1000);
 	tine_permit_give(&one, 1, 1000);
-	CHECK(!tine_permit_is_wanted(&one));
+	CHECK(!tine_permit_is_too_much(&one, 3, false));
 	tine_board_close(&two);
 	tine_board_close(&one);
 }
@@ -282,11 +281,10 @@ TEST(who_waits_at_its_ceiling_wants_nothing)
 
 	rig_join(&one, "content", 4);
 	open_with_ceiling(&two, "content", 1);
-	tine_board_want(&one);
 	rig_take(&one, 3);
 	rig_take(&two, 1);
 	tine_waiter_enter(&two);
-	CHECK(!tine_permit_is_wanted(&one));
+	CHECK(!tine_permit_is_too_much(&one, 3, false));
 	tine_board_close(&two);
 	tine_board_close(&one);
 }

@@ -70,6 +70,7 @@ void rig_join(struct tine_board *ret, const char *name, int budget)
 {
 	rig_open(ret, name, budget);
 	CHECK_INT(tine_board_enlist(ret), ==, 0);
+	tine_board_want(ret);
 }
 
 pid_t rig_member(struct tine_board *board, void (*fn)(struct tine_board *board))
@@ -82,6 +83,7 @@ pid_t rig_member(struct tine_board *board, void (*fn)(struct tine_board *board))
 	alarm(CHECK_SECONDS);
 	tine_board_left(board);
 	CHECK_INT(tine_board_enlist(board), ==, 0);
+	tine_board_want(board);
 	fn(board);
 	fflush(stdout);
 	_exit(0);

@@ -28,11 +28,11 @@ extern _Atomic int *rig_word;
 /** A board by that name, NULL: of this tree, made or found. Not enlisted. */
 void rig_open(struct tine_board *ret, const char *name, int budget);
 
-/** The same, enlisted. */
+/** The same, enlisted, and one of those who use connections. */
 void rig_join(struct tine_board *ret, const char *name, int budget);
 
-/** Fork a child that leaves what the parent was, enlists, and calls fn. It ends with status 0, if
- *  nothing failed, without leaving the board. */
+/** Fork a child that leaves what the parent was, joins as above, and calls fn. It ends with status
+ * 0, if nothing failed, without leaving the board. */
 pid_t rig_member(struct tine_board *board, void (*fn)(struct tine_board *board));
 
 /** Wait until the word is at least that. */

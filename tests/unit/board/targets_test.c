@@ -25,10 +25,10 @@ TEST(a_key_has_one_entry)
 	rig_join(&one, "keys", 0);
 	rig_join(&two, "keys", 0);
 	for (int i = 0; i < TINE_BOARD_TARGETS; i++) {
-		CHECK_INT(tine_target_find(&one, 1000 + (uint64_t)i), ==, i);
-		CHECK_INT(tine_target_find(&two, 1000 + (uint64_t)i), ==, i);
+		CHECK_INT(tine_server_find(&one, 1000 + (uint64_t)i), ==, i);
+		CHECK_INT(tine_server_find(&two, 1000 + (uint64_t)i), ==, i);
 	}
-	CHECK_INT(tine_target_find(&two, 5), ==, -1);
+	CHECK_INT(tine_server_find(&two, 5), ==, -1);
 	tine_board_close(&two);
 	tine_board_close(&one);
 }
@@ -41,25 +41,25 @@ TEST(without_an_entry_nothing_is_known)
 
 	rig_join(&board, "none", 0);
 	for (int target = -1; target <= TINE_BOARD_TARGETS; target += TINE_BOARD_TARGETS + 1) {
-		tine_target_failed(&board, target, &note);
-		tine_target_recovered(&board, target);
-		tine_target_set_silence(&board, target, 5);
-		CHECK_INT(tine_target_silence(&board, target), ==, 0);
-		CHECK_INT(tine_target_died(&board, target, true), ==, 0);
-		CHECK_INT(tine_target_epoch(&board, target, &condemned), ==, 0);
+		tine_server_failed(&board, target, &note);
+		tine_server_recovered(&board, target);
+		tine_server_set_silence(&board, target, 5);
+		CHECK_INT(tine_server_silence(&board, target), ==, 0);
+		CHECK_INT(tine_server_died(&board, target, true), ==, 0);
+		CHECK_INT(tine_server_epoch(&board, target, &condemned), ==, 0);
 		CHECK_INT(condemned, ==, 0);
-		CHECK_INT(atomic_load(tine_target_epoch_word(&board, target)), ==, 0);
-		CHECK(!tine_target_outage(&board, target, &note));
-		CHECK(tine_target_probe(&board, target, 1, 2));
+		CHECK_INT(atomic_load(tine_server_epoch_word(&board, target)), ==, 0);
+		CHECK(!tine_server_outage(&board, target, &note));
+		CHECK(tine_server_probe(&board, target, 1, 2));
 	}
 	tine_board_close(&board);
 }
 
 static void tell_of_a_death(struct tine_board *board)
 {
-	CHECK_INT(tine_target_died(board, 0, false), ==, 1);
-	CHECK_INT(tine_target_died(board, 0, true), ==, 2);
-	tine_target_set_silence(board, 0, 350 * (int64_t)TINE_NS_PER_S);
+	CHECK_INT(tine_server_died(board, 0, false), ==, 1);
+	CHECK_INT(tine_server_died(board, 0, true), ==, 2);
+	tine_server_set_silence(board, 0, 350 * (int64_t)TINE_NS_PER_S);
 }
 
 TEST(a_death_is_known_to_all)
@@ -68,12 +68,12 @@ TEST(a_death_is_known_to_all)
 	uint32_t condemned;
 
 	rig_join(&board, "epoch", 0);
-	CHECK_INT(tine_target_find(&board, 7), ==, 0);
+	CHECK_INT(tine_server_find(&board, 7), ==, 0);
 	check_child(rig_member(&board, tell_of_a_death));
-	CHECK_INT(tine_target_epoch(&board, 0, &condemned), ==, 2);
+	CHECK_INT(tine_server_epoch(&board, 0, &condemned), ==, 2);
 	CHECK_INT(condemned, ==, 1);
-	CHECK_INT(atomic_load(tine_target_epoch_word(&board, 0)), ==, 2);
-	CHECK_INT(tine_target_silence(&board, 0), ==, 350 * (int64_t)TINE_NS_PER_S);
+	CHECK_INT(atomic_load(tine_server_epoch_word(&board, 0)), ==, 2);
+	CHECK_INT(tine_server_silence(&board, 0), ==, 350 * (int64_t)TINE_NS_PER_S);
 	tine_board_close(&board);
 }
 
@@ -81,7 +81,7 @@ static void tell_of_an_outage(struct tine_board *board)
 {
 	struct tine_outage_note note = note_of("the server\x1b[31m starts up");
 
-	tine_target_failed(board, 0, &note);
+	tine_server_failed(board, 0, &note);
 }
 
 TEST(an_outage_is_known_to_all_until_it_ends)
@@ -91,18 +91,18 @@ TEST(an_outage_is_known_to_all_until_it_ends)
 	int waiter;
 
 	rig_join(&board, "outage", 1);
-	tine_target_find(&board, 7);
-	CHECK(!tine_target_outage(&board, 0, &note));
+	tine_server_find(&board, 7);
+	CHECK(!tine_server_outage(&board, 0, &note));
 	check_child(rig_member(&board, tell_of_an_outage));
-	CHECK(tine_target_outage(&board, 0, &note));
+	CHECK(tine_server_outage(&board, 0, &note));
 	CHECK_INT(note.status, ==, -10);
 	CHECK_STR(note.sqlstate, "57P03");
 	CHECK_STR(note.text, "the server?[31m starts up");
 	CHECK_INT(note.failures, ==, 3);
 	CHECK_INT(note.next_ns - note.at_ns, ==, 200 * MS);
 	waiter = tine_waiter_enter(&board);
-	tine_target_recovered(&board, 0);
-	CHECK(!tine_target_outage(&board, 0, &note));
+	tine_server_recovered(&board, 0);
+	CHECK(!tine_server_outage(&board, 0, &note));
 	CHECK_INT(atomic_load(tine_waiter_news(&board, waiter)), ==, 1);
 	tine_board_close(&board);
 }
@@ -113,13 +113,13 @@ TEST(one_probes_at_a_time)
 	int64_t now_ns = tine_clock_ns();
 
 	rig_join(&board, "probe", 0);
-	tine_target_find(&board, 7);
-	CHECK(tine_target_probe(&board, 0, now_ns, now_ns + 100 * MS));
-	CHECK(!tine_target_probe(&board, 0, now_ns + 99 * MS, now_ns + 500 * MS));
-	CHECK(tine_target_probe(&board, 0, now_ns + 100 * MS, now_ns + 500 * MS));
+	tine_server_find(&board, 7);
+	CHECK(tine_server_probe(&board, 0, now_ns, now_ns + 100 * MS));
+	CHECK(!tine_server_probe(&board, 0, now_ns + 99 * MS, now_ns + 500 * MS));
+	CHECK(tine_server_probe(&board, 0, now_ns + 100 * MS, now_ns + 500 * MS));
 	/* A time that nobody sets does not keep us from trying. */
 	atomic_store(&board.map->targets[0].next_ns, INT64_MAX);
-	CHECK(tine_target_probe(&board, 0, now_ns, now_ns + 100 * MS));
+	CHECK(tine_server_probe(&board, 0, now_ns, now_ns + 100 * MS));
 	tine_board_close(&board);
 }
 
@@ -129,7 +129,7 @@ static void probe_once(struct tine_board *board)
 
 	atomic_fetch_add(&rig_word[0], 1);
 	rig_await(&rig_word[0], 8);
-	if (tine_target_probe(board, 0, now_ns, now_ns + 5000 * MS))
+	if (tine_server_probe(board, 0, now_ns, now_ns + 5000 * MS))
 		atomic_fetch_add(&rig_word[1], 1);
 }
 
@@ -139,7 +139,7 @@ TEST(of_many_processes_one_probes)
 	pid_t pids[8];
 
 	rig_join(&board, "probes", 0);
-	tine_target_find(&board, 7);
+	tine_server_find(&board, 7);
 	for (int i = 0; i < 8; i++)
 		pids[i] = rig_member(&board, probe_once);
 	for (int i = 0; i < 8; i++)
@@ -166,14 +166,14 @@ TEST(half_an_outage_is_text_and_is_told_anew)
 	struct tine_outage_note note, next = note_of("whole");
 
 	rig_join(&board, "half", 0);
-	tine_target_find(&board, 7);
+	tine_server_find(&board, 7);
 	leave_half_an_outage(&board, tine_owner_word(9, 9), tine_clock_ns());
-	CHECK(tine_target_outage(&board, 0, &note));
+	CHECK(tine_server_outage(&board, 0, &note));
 	CHECK_INT(note.status, ==, -11);
 	CHECK_STR(note.sqlstate, "");
 	CHECK_INT(strlen(note.text), <, sizeof(note.text));
-	tine_target_failed(&board, 0, &next);
-	CHECK(tine_target_outage(&board, 0, &note));
+	tine_server_failed(&board, 0, &next);
+	CHECK(tine_server_outage(&board, 0, &note));
 	CHECK_STR(note.text, "whole");
 	CHECK_INT(atomic_load(&board.map->targets[0].sequence) & 1, ==, 0);
 	tine_board_close(&board);
@@ -194,13 +194,13 @@ TEST(who_stops_in_the_middle_silences_nobody)
 	pid_t pid;
 
 	rig_join(&board, "silence", 0);
-	tine_target_find(&board, 7);
+	tine_server_find(&board, 7);
 	pid = rig_member(&board, wait_to_be_stopped);
 	rig_await(&rig_word[0], 1);
 	kill(pid, SIGSTOP);
 	while (strcmp(note.text, "whole") != 0) {
-		tine_target_failed(&board, 0, &next);
-		CHECK(tine_target_outage(&board, 0, &note));
+		tine_server_failed(&board, 0, &next);
+		CHECK(tine_server_outage(&board, 0, &note));
 		CHECK_INT(tine_clock_ns(), <, until_ns);
 		usleep(10000);
 	}
@@ -215,19 +215,19 @@ TEST(what_cannot_be_is_not_told)
 	struct tine_board_target *target;
 
 	rig_join(&board, "tame", 0);
-	tine_target_find(&board, 7);
+	tine_server_find(&board, 7);
 	target = &board.map->targets[0];
 	atomic_store(&target->status, 5);
-	CHECK(!tine_target_outage(&board, 0, &note));
+	CHECK(!tine_server_outage(&board, 0, &note));
 	CHECK_INT(note.status, ==, 0);
 	atomic_store(&target->status, -10);
 	atomic_store(&target->at_ns, INT64_MAX);
 	atomic_store(&target->next_ns, INT64_MIN);
-	CHECK(tine_target_outage(&board, 0, &note));
+	CHECK(tine_server_outage(&board, 0, &note));
 	CHECK_INT(note.at_ns, <=, tine_clock_ns());
 	CHECK_INT(note.next_ns, >, 0);
 	atomic_store(&target->silent_idle_ns, -5);
-	CHECK_INT(tine_target_silence(&board, 0), ==, 0);
+	CHECK_INT(tine_server_silence(&board, 0), ==, 0);
 	tine_board_close(&board);
 }
 
@@ -240,13 +240,13 @@ static void *tell_and_read(void *number)
 	memset(own.text, *(const char *)number, 150);
 	for (int i = 0; i < 2000; i++) {
 		own.at_ns = tine_clock_ns();
-		tine_target_failed(&shared_by_threads, 0, &own);
-		if (!tine_target_outage(&shared_by_threads, 0, &note))
+		tine_server_failed(&shared_by_threads, 0, &own);
+		if (!tine_server_outage(&shared_by_threads, 0, &note))
 			continue;
 		for (const char *at = note.text; *at; at++)
 			CHECK_INT(*at, ==, *note.text);
 		if (i % 100 == 0)
-			tine_target_recovered(&shared_by_threads, 0);
+			tine_server_recovered(&shared_by_threads, 0);
 	}
 	return NULL;
 }
@@ -257,7 +257,7 @@ TEST(readers_never_see_halves)
 	pthread_t threads[4];
 
 	rig_join(&shared_by_threads, "halves", 0);
-	tine_target_find(&shared_by_threads, 7);
+	tine_server_find(&shared_by_threads, 7);
 	for (int i = 0; i < 4; i++)
 		CHECK_INT(pthread_create(&threads[i], NULL, tell_and_read, &names[i]), ==, 0);
 	for (int i = 0; i < 4; i++)
