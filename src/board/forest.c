@@ -82,6 +82,22 @@ static bool may_be_asked_for(char *const *labels, const char *path)
 	return false;
 }
 
+static bool comes_before(const struct tine_view *one, const struct tine_view *other)
+{
+	int order = strcmp(one->label, other->label);
+
+	return order ? order < 0 : strcmp(one->path, other->path) < 0;
+}
+
+static void insert(struct tine_forest *forest, struct tine_view *view)
+{
+	int at = forest->trees_count++;
+
+	for (; at > 0 && comes_before(view, forest->trees[at - 1]); at--)
+		forest->trees[at] = forest->trees[at - 1];
+	forest->trees[at] = view;
+}
+
 static bool add_board(const char *path, void *arg)
 {
 	struct search *search = arg;
@@ -101,7 +117,7 @@ static bool add_board(const char *path, void *arg)
 		 may_be_asked_for(search->labels, path))
 		add_problem(forest, path, rc, layout);
 	else if (rc == 0 && is_asked_for(search->labels, view->label))
-		forest->trees[forest->trees_count++] = view;
+		insert(forest, view);
 	else if (rc == 0)
 		tine_view_free(view);
 	return !search->no_memory;
@@ -167,15 +183,6 @@ static void look_everywhere(struct search *search)
 
 /* ---- the forest ----------------------------------------------------------------------------- */
 
-static int by_label(const void *one, const void *other)
-{
-	const struct tine_view *a = *(struct tine_view *const *)one;
-	const struct tine_view *b = *(struct tine_view *const *)other;
-	int order = strcmp(a->label, b->label);
-
-	return order ? order : strcmp(a->path, b->path);
-}
-
 struct tine_forest *tine_forest_read(char *const labels[])
 {
 	struct search search = { calloc(1, sizeof(struct tine_forest)), labels, false };
@@ -187,8 +194,7 @@ struct tine_forest *tine_forest_read(char *const labels[])
 		tine_forest_free(search.forest);
 		return NULL;
 	}
-	qsort(search.forest->trees, (size_t)search.forest->trees_count,
-	      sizeof(search.forest->trees[0]), by_label);
+
 	return search.forest;
 }
 

@@ -165,6 +165,7 @@ static void add_member(struct tine_page *page, const struct tine_view *view, int
 		       const struct tine_rates *rates)
 {
 	const struct tine_view_member *member = &view->members[index];
+	int64_t died = member->closed[TINE_CAUSE_DEAD] + member->closed[TINE_CAUSE_LOST];
 	char worker[16], rate[32], age[TINE_WORDS_AGE_BYTES];
 
 	write_worker(worker, view, index);
@@ -173,9 +174,7 @@ static void add_member(struct tine_page *page, const struct tine_view *view, int
 		      "%-6s %7d %-7s %-15.31s %4d %4d %4d %4d%s %7lld %6lld %5lld %6lld %6s  %s",
 		      worker, member->pid, tine_words_life(member->life), member->command,
 		      member->held, member->busy, member->idle, member->waiting, rate,
-		      (long long)member->opened, (long long)member->failed,
-		      (long long)(member->closed[TINE_CAUSE_DEAD] +
-				  member->closed[TINE_CAUSE_LOST]),
+		      (long long)member->opened, (long long)member->failed, (long long)died,
 		      (long long)member->timeouts, tine_words_age(age, member->age_ns),
 		      member->application);
 }

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 	struct tine_settings settings = { 0 };
 	struct tine_watch watch = { .tables = { .connections = true,
 						.events = TINE_WATCH_EVENTS } };
-	int rest, status = read_options(argc, argv, &settings, &rest);
+	int rest = argc, status = read_options(argc, argv, &settings, &rest);
 
 	if (status != TINE_EXIT_OK)
 		return status;

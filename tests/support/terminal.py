@@ -80,21 +80,26 @@ class Terminal:
         return '\n'.join(''.join(row).rstrip() for row in self._cells)
 
     def wait_for(self, condition, timeout=60):
-        """Read until condition(screen) holds; gives what it gave."""
+        """Read until condition(screen) holds. A row that is not whole yet (IndexError) is not it."""
         deadline = time.monotonic() + timeout
         while True:
-            found = condition(self.screen())
-            if found:
-                return found
+            ended = self._popen.poll() is not None
+            while self._read(0 if ended else 0.1):
+                pass
+            try:
+                if condition(self.screen()):
+                    return
+            except IndexError:
+                pass
+            assert not ended, 'it has ended:\n' + self.screen()
             assert time.monotonic() < deadline, 'the screen never showed it:\n' + self.screen()
-            assert self._popen.poll() is None, 'it has ended:\n' + self.screen()
-            self._read(0.1)
 
     # ---- the vt100 ------------------------------------------------------------------------------
 
     def _read(self, seconds):
+        """True when there was something."""
         if not select.select([self._master], [], [], seconds)[0]:
-            return
+            return False
         text = self._pending + os.read(self._master, 65536).decode('latin-1')
         self._pending, at = '', 0
         while at < len(text):
@@ -105,13 +110,14 @@ class Terminal:
             found = _SEQUENCE.match(text, at)
             if not found and len(text) - at < 16:
                 self._pending = text[at:]  # the rest of it comes with the next bytes
-                return
+                return True
             if not found:
                 self.strange.append(text[at:at + 16])
                 at += 1
                 continue
             self._obey(found.group(1), found.group(2), found.group(3))
             at = found.end()
+        return True
 
     def _put(self, char):
         if char == '\r':
