@@ -39,6 +39,7 @@ bench-pool: setup-test build
 
 soak: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak-board
 
 setup-build:
 	@tools/setup build

@@ -255,6 +255,7 @@ TEST(a_storm_of_kills)
 	for (int i = 0; i < WORKERS; i++)
 		start(&board, &arena->workers[i]);
 	printf("# seed %u\n", seed);
+	fflush(stdout);
 	for (int i = 0; i < kills; i++) {
 		struct worker *worker = &arena->workers[rand_r(&seed) % WORKERS];
 
