@@ -39,6 +39,7 @@ bench-pool: setup-test build
 
 soak: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak-board
 
 recycle: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' TINE_RECYCLED='$(or $(WORKERS),10000)' /usr/bin/python3 -m pytest \

@@ -167,6 +167,13 @@ typedef struct tine_pool_config {
 	int leak_after_ms;          /* a checkout longer than this is told once; 0 = never */
 	int max_uses;               /* checkouts after which a connection is replaced; 0 = any */
 	int64_t max_result_bytes;   /* the same after a result larger than this; 0 = any */
+	const char *name;           /* of a board that programs share; see tine-board(7) */
+	int budget;          /* connections of all processes that share a board; 0 = no limit */
+	int budget_floor;    /* of them this process always finds so many free */
+	int budget_ceiling;  /* and it takes no more than so many; 0 = any */
+	int orphan_check_ms; /* how soon a server ends the statement of a process that died; 0 = no
+			      */
+	bool identity;       /* "app[w3:4711]" as application_name where there is a board */
 } tine_pool_config;
 
 /** Set every field to its default: tine_pool_config_init(&config). The macro adds the size. */
@@ -281,6 +288,7 @@ enum tine_cause {
 	TINE_CAUSE_DETACHED,    /* tine_conn_detach(): open, but no longer the pool's */
 	TINE_CAUSE_REFUSED,     /* an event function refused it */
 	TINE_CAUSE_FORKED,      /* left behind in a fork */
+	TINE_CAUSE_LENT,        /* above the fair share of the budget while others waited */
 	TINE_CAUSE_COUNT
 };
 

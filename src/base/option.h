@@ -37,6 +37,8 @@ enum tine_option_commands {
 	TINE_COMMAND_MASTER = 1 << 3, /* a field of tine_master_config */
 	TINE_COMMAND_WORKER = 1 << 4, /* a field of tine_worker_config */
 	TINE_COMMAND_DOCTOR = 1 << 5,
+	TINE_COMMAND_PS = 1 << 6,
+	TINE_COMMAND_TOP = 1 << 7,
 };
 
 struct tine_settings {
@@ -52,10 +54,16 @@ struct tine_settings {
 	const char *python;
 	int idle_limit_s;
 	int probe_idle_s;
-	int budget;
 	int framework;
+	bool summary;
+	int interval_ms;
+	int count;
+	bool batch;
+	int sort;
 	bool json;
 	bool help;
+	const char *name;
+	int budget;
 };
 
 struct tine_option {

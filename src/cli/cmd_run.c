@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/line.h"
+#include "board/board.h"
 #include "cli/command.h"
 #include "cli/library.h"
 #include "cli/target.h"
@@ -63,6 +64,27 @@ static int check_log(const char *log)
 	if (fd < 0)
 		return tine_fail(TINE_EXIT_SYSTEM, "--log: cannot append to '%s': %s", log,
 				 strerror(-fd));
+	return 0;
+}
+
+/* ---- the board ------------------------------------------------------------------------------ */
+
+/* This process becomes CMD: as its member it keeps the board while CMD lives. */
+static int join_board(const struct tine_settings *settings)
+{
+	struct tine_board_spec spec = { .name = settings->name, .budget = settings->budget };
+	static struct tine_board board;
+	char error[512];
+
+	if (!settings->name && !settings->budget)
+		return unsetenv("TINE_BOARD") == 0 ? 0 : TINE_EXIT_SYSTEM;
+	if (tine_board_open(&board, &spec, error, sizeof(error)) == -EINVAL)
+		return tine_fail(TINE_EXIT_USAGE, "run: --name: %s", error);
+	if (!board.map)
+		return tine_fail(TINE_EXIT_SYSTEM, "run: %s", error);
+	if (tine_board_enlist(&board) < 0 || setenv("TINE_BOARD", board.path, 1) < 0)
+		return tine_fail(TINE_EXIT_SYSTEM, "run: no place left on the board %s",
+				 board.path);
 	return 0;
 }
 
@@ -193,6 +215,9 @@ int tine_cmd_run(const struct tine_settings *settings, int argc, char **argv)
 			return tine_fail(TINE_EXIT_SYSTEM, "run: cannot set the environment: %s",
 					 strerror(errno));
 	}
+	rc = join_board(settings);
+	if (rc)
+		return rc;
 	execvp(argv[0], argv);
 	return not_found(argv[0], -errno);
 }

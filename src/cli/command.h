@@ -29,6 +29,7 @@ struct tine_command {
 extern const struct tine_command tine_commands[];
 extern const size_t tine_commands_count;
 
+int tine_cmd_ps(const struct tine_settings *settings, int argc, char **argv);
 int tine_cmd_run(const struct tine_settings *settings, int argc, char **argv);
 int tine_cmd_version(const struct tine_settings *settings, int argc, char **argv);
 

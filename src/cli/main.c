@@ -13,6 +13,10 @@ const struct tine_command tine_commands[] = {
 	  "Run a command whose forked children never share a connection", NULL, tine_cmd_run },
 	{ "doctor", TINE_COMMAND_DOCTOR, "[--] [CONNINFO]",
 	  "Say what is wrong with connections, a server or a project", "tine-doctor", NULL },
+	{ "ps", TINE_COMMAND_PS, "[--] [NAME...]",
+	  "Show the process trees on this host and their connections", NULL, tine_cmd_ps },
+	{ "top", TINE_COMMAND_TOP, "[--] [NAME...]",
+	  "Watch the process trees on this host and their connections", "tine-top", NULL },
 	{ "version", TINE_COMMAND_VERSION, "", "Print the version and where the preload library is",
 	  NULL, tine_cmd_version },
 };

@@ -93,6 +93,8 @@ static const struct {
 	{ "run", TINE_COMMAND_RUN, print_option },
 	{ "version", TINE_COMMAND_VERSION, print_option },
 	{ "doctor", TINE_COMMAND_DOCTOR, print_option },
+	{ "ps", TINE_COMMAND_PS, print_option },
+	{ "top", TINE_COMMAND_TOP, print_option },
 	{ "pool", TINE_COMMAND_POOL, print_field },
 	{ "master", TINE_COMMAND_MASTER, print_field },
 	{ "worker", TINE_COMMAND_WORKER, print_field },

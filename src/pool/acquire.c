@@ -21,6 +21,7 @@
 #include "pool/fork.h"
 #include "pool/histogram.h"
 #include "pool/liveness.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/sweep.h"
 
@@ -60,7 +61,9 @@ static bool may_be_quick(const struct tine_pool *pool)
 	return !tine_origin_changed() && !atomic_load_explicit(&pool->slow, memory_order_relaxed) &&
 	       !atomic_load_explicit(&pool->waiting, memory_order_relaxed) &&
 	       !tine_event_wanted(pool, TINE_EVENT_CHECKOUT) && pool->config.lifo &&
-	       pool->config.ping != TINE_PING_ALWAYS;
+	       pool->config.ping != TINE_PING_ALWAYS &&
+	       atomic_load_explicit(pool->share.epoch, memory_order_relaxed) ==
+		       atomic_load_explicit(&pool->share.seen_epoch, memory_order_relaxed);
 }
 
 static bool is_sweep_due(struct tine_pool *pool, int64_t now_ns)
@@ -68,13 +71,18 @@ static bool is_sweep_due(struct tine_pool *pool, int64_t now_ns)
 	return now_ns >= atomic_load_explicit(&pool->next_sweep_ns, memory_order_relaxed);
 }
 
-static void wait_on_futex(const struct tine_acquire *acquire)
+static void wait_on_futex(struct tine_acquire *acquire)
 {
 	struct timespec until = { acquire->wake_ns / TINE_NS_PER_S,
 				  acquire->wake_ns % TINE_NS_PER_S };
+	_Atomic uint32_t *shared = tine_share_news(acquire);
 
-	syscall(SYS_futex, &acquire->news, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL,
-		FUTEX_BITSET_MATCH_ANY);
+	if (shared)
+		syscall(SYS_futex, shared, FUTEX_WAIT_BITSET, 0, &until, NULL,
+			FUTEX_BITSET_MATCH_ANY);
+	else
+		syscall(SYS_futex, &acquire->news, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL,
+			FUTEX_BITSET_MATCH_ANY);
 }
 
 /* Without an event descriptor news comes unseen, so look often: this process has no descriptor
@@ -193,7 +201,9 @@ static bool is_everyday(const struct tine_pool *pool)
 	return pool->is_plain && !atomic_load_explicit(&pool->slow, memory_order_relaxed) &&
 	       !(atomic_load_explicit(&pool->listening, memory_order_relaxed) & events) &&
 	       atomic_load_explicit(&pool->open, memory_order_relaxed) <=
-		       atomic_load_explicit(&pool->pool_size, memory_order_relaxed);
+		       atomic_load_explicit(&pool->pool_size, memory_order_relaxed) &&
+	       (uint32_t)atomic_load_explicit(&pool->open, memory_order_relaxed) <=
+		       atomic_load_explicit(pool->share.fair, memory_order_relaxed);
 }
 
 /* What a program can change on a connection that it never asked for? Nothing. */
@@ -332,5 +342,6 @@ void tine_conn_label(tine_conn *conn, const char *label)
 	tine_text_init(&text, slot->label, sizeof(slot->label));
 	tine_text_add_foreign(&text, label, strlen(label));
 	atomic_fetch_or(&slot->told, TINE_TOLD_LABEL);
+	tine_seat_set_label(slot->seat, slot->label);
 	tine_pool_unlock(slot->pool);
 }

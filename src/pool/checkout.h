@@ -34,6 +34,8 @@ static inline tine_conn *tine_checkout(struct tine_slot *slot, const void *site,
 	slot->role_known &= !slot->touched;
 	slot->answered = false;
 	slot->last_sqlstate[0] = '\0';
+	atomic_store_explicit(&slot->seat->uses, slot->uses, memory_order_relaxed);
+	tine_seat_set(slot->seat, TINE_SEAT_BUSY, now_ns);
 	atomic_store_explicit(&slot->ticket, conn, memory_order_release);
 	return conn;
 }
@@ -67,6 +69,7 @@ static inline void tine_checkin(struct tine_slot *slot, int64_t now_ns)
 	struct tine_lane *lane = tine_pool_lane(pool);
 
 	atomic_store_explicit(&slot->stamp_ns, tine_lane_stamp(lane, now_ns), memory_order_relaxed);
+	tine_seat_set(slot->seat, TINE_SEAT_IDLE, now_ns);
 	if (atomic_load_explicit(&lane->slot, memory_order_relaxed) != slot)
 		atomic_store_explicit(&lane->slot, slot, memory_order_release);
 	tine_slot_let_go(slot);

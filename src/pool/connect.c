@@ -15,6 +15,7 @@
 #include "pool/fork.h"
 #include "pool/histogram.h"
 #include "pool/outage.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/work.h"
 
@@ -50,23 +51,40 @@ static void append(const char **keywords, const char **values, int *count, const
 	values[*count] = NULL;
 }
 
-static bool tls_is_optional(const char **keywords, const char **values, int count)
+static const char *find(const char **keywords, const char **values, int count, const char *keyword)
 {
 	for (int i = 0; i < count; i++)
-		if (strcmp(keywords[i], "sslmode") == 0)
-			return strcmp(values[i], "prefer") == 0 || strcmp(values[i], "allow") == 0;
-	return false;
+		if (strcmp(keywords[i], keyword) == 0)
+			return values[i];
+	return NULL;
+}
+
+static const char *own_name(const char **keywords, const char **values, int count)
+{
+	const char *name = find(keywords, values, count, "application_name");
+
+	return name && *name ? name : find(keywords, values, count, "fallback_application_name");
+}
+
+static bool tls_is_optional(const char **keywords, const char **values, int count)
+{
+	const char *mode = find(keywords, values, count, "sslmode");
+
+	return mode && (strcmp(mode, "prefer") == 0 || strcmp(mode, "allow") == 0);
 }
 
 static void start_libpq(struct tine_slot *slot)
 {
 	struct tine_pool *pool = slot->pool;
 	const char *keywords[TINE_CONNINFO_MAX], *values[TINE_CONNINFO_MAX];
+	char name[80];
 	int count =
 		tine_conninfo_params(&pool->conninfo, &slot->work.addresses[slot->work.address_at],
 				     keywords, values);
 
 	append(keywords, values, &count, "target_session_attrs", attrs_name(slot));
+	append(keywords, values, &count, "application_name",
+	       tine_share_identity(pool, own_name(keywords, values, count), name, sizeof(name)));
 	/* The server could once; that it cannot now is not for an eavesdropper to decide. */
 	if (atomic_load(&pool->tls_seen) && tls_is_optional(keywords, values, count))
 		append(keywords, values, &count, "sslmode", "require");
@@ -215,8 +233,7 @@ static enum tine_work_result established(struct tine_slot *slot)
 	}
 	if (pool->pq->ssl_in_use(slot->pg))
 		atomic_store(&pool->tls_seen, true);
-	if (pool->config.on_connect_sql)
-		slot->work.todo |= TINE_TODO_SETUP;
+	slot->work.todo |= tine_work_of_new(pool);
 	return TINE_WORK_READY;
 }
 
@@ -290,6 +307,7 @@ bool tine_connect_done(struct tine_slot *slot)
 	uint64_t time_us = (uint64_t)(tine_clock_ns() - work->began_ns) / TINE_NS_PER_US;
 
 	slot->connecting = false;
+	tine_share_opened(slot);
 	note_detour(pool, work);
 	work->addresses = NULL;
 	free(addresses);

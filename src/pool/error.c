@@ -102,6 +102,7 @@ const char *tine_cause_name(int cause)
 		[TINE_CAUSE_DETACHED] = "detached",
 		[TINE_CAUSE_REFUSED] = "refused",
 		[TINE_CAUSE_FORKED] = "forked",
+		[TINE_CAUSE_LENT] = "lent",
 	};
 
 	return cause >= 0 && cause < TINE_CAUSE_COUNT ? names[cause] : "unknown cause";

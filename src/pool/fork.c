@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fork/sever.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 
 static struct {
@@ -154,6 +155,7 @@ static void leave_pool(struct tine_pool *pool, struct tine_dead_end *end, bool o
 			continue;
 		atomic_store(&slot->state, left_state(slot, state, sever_slot(slot, end), orderly));
 	}
+	tine_share_left(pool);
 	atomic_fetch_or(&pool->slow, TINE_SLOW_LEFT);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/error.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 
 /* Deaths after a shorter idle time are not a matter of idle time. */
@@ -137,12 +138,18 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 	return TINE_VERDICT_TALK;
 }
 
+static void set_silence(struct tine_pool *pool, int64_t idle_ns)
+{
+	atomic_store(&pool->silent_idle_ns, idle_ns);
+	tine_share_silence(pool, idle_ns);
+}
+
 void tine_liveness_learn(struct tine_pool *pool, int64_t idle_ns)
 {
 	int64_t known_ns = atomic_load(&pool->silent_idle_ns);
 
 	if (idle_ns >= SHORTEST_SILENCE_NS && (!known_ns || idle_ns < known_ns))
-		atomic_store(&pool->silent_idle_ns, idle_ns);
+		set_silence(pool, idle_ns);
 }
 
 void tine_liveness_answered(struct tine_pool *pool, int64_t idle_ns)
@@ -150,5 +157,5 @@ void tine_liveness_answered(struct tine_pool *pool, int64_t idle_ns)
 	int64_t known_ns = atomic_load(&pool->silent_idle_ns);
 
 	if (known_ns && idle_ns >= known_ns)
-		atomic_store(&pool->silent_idle_ns, 0);
+		set_silence(pool, 0);
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "pool/error.h"
+#include "pool/share.h"
 
 #define FIRST_PAUSE_NS (100 * (int64_t)TINE_NS_PER_MS)
 #define LONGEST_PAUSE_NS ((int64_t)TINE_NS_PER_S)
@@ -31,9 +32,16 @@ void tine_outage_begin(struct tine_pool *pool, const tine_error *error)
 	pool->outage.at_ns = tine_clock_ns();
 	pool->outage.next_ns = pool->outage.at_ns + pause_ns(pool, error->status);
 	pool->outage.failures++;
+	tine_share_outage(pool);
 }
 
 void tine_outage_end(struct tine_pool *pool)
+{
+	tine_outage_forget(pool);
+	tine_share_recovered(pool);
+}
+
+void tine_outage_forget(struct tine_pool *pool)
 {
 	pool->outage.error.status = 0;
 	pool->outage.failures = 0;

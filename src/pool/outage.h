@@ -15,6 +15,9 @@ void tine_outage_begin(struct tine_pool *pool, const tine_error *error);
 /** A connect succeeded. */
 void tine_outage_end(struct tine_pool *pool);
 
+/** Another process found that it is over. */
+void tine_outage_forget(struct tine_pool *pool);
+
 /** True while no connect should be tried. */
 bool tine_outage_holds(const struct tine_pool *pool, int64_t now_ns);
 

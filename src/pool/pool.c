@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "pool/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,6 +12,7 @@
 #include "pool/event.h"
 #include "pool/fork.h"
 #include "pool/queue.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/sweep.h"
 
@@ -67,6 +69,7 @@ void tine_pool_enter(struct tine_pool *pool)
 	if (!(atomic_load(&pool->slow) & TINE_SLOW_LEFT))
 		return;
 	event.count = tine_fork_adopt(pool);
+	tine_share_enlist(pool);
 	if (event.count >= 0)
 		tine_event_fire(pool, &event);
 }
@@ -83,6 +86,7 @@ static void destroy(struct tine_pool *pool)
 	for (int i = 0; i < pool->slot_count; i++)
 		if (pool->slots[i])
 			tine_slot_free(pool->slots[i]);
+	tine_share_close(pool);
 	tine_conninfo_done(&pool->conninfo);
 	pthread_mutex_destroy(&pool->lock);
 	free((char *)pool->config.on_connect_sql);
@@ -106,13 +110,19 @@ static bool make(struct tine_pool *pool, const tine_pool_config *config)
 {
 	pthread_mutex_init(&pool->lock, NULL);
 	pool->config = *config;
-	pool->config.conninfo = pool->config.application_name = NULL;
+	pool->config.conninfo = pool->config.application_name = pool->config.name = NULL;
 	atomic_store(&pool->pool_size, config->pool_size);
 	pool->max_overflow = config->max_overflow;
 	pool->slot_count = config->pool_size + config->max_overflow;
 	pool->slots = calloc((size_t)pool->slot_count, sizeof(struct tine_slot *));
 	pool->is_plain = config->kind == TINE_POOL_QUEUE && config->reset != TINE_RESET_FULL;
 	pool->suspended_ns = tine_clock_suspended_ns();
+	/* Servers before PostgreSQL 14 do not have it. */
+	if (config->orphan_check_ms)
+		snprintf(pool->watch_sql, sizeof(pool->watch_sql),
+			 "SELECT set_config('client_connection_check_interval', '%d', false) "
+			 "WHERE current_setting('server_version_num')::int >= 140000",
+			 config->orphan_check_ms);
 	if (config->on_connect_sql)
 		pool->config.on_connect_sql = strdup(config->on_connect_sql);
 	return pool->slots && (!config->on_connect_sql || pool->config.on_connect_sql);
@@ -124,6 +134,7 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 	tine_pool_config full;
 	struct tine_conninfo conninfo;
 	struct tine_pool *pool;
+	int rc = 0;
 
 	if (tine_pool_config_check(config, &full, error) < 0 ||
 	    tine_conninfo_new(&conninfo, pq, &full, error) < 0)
@@ -133,7 +144,7 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 		memset(pool, 0, sizeof(*pool));
 		pool->pq = pq;
 		pool->conninfo = conninfo;
-		if (make(pool, &full)) {
+		if (make(pool, &full) && (rc = tine_share_open(pool, &full, error)) == 0) {
 			if (tine_origin_changed())
 				tine_fork_missed();
 			tine_fork_register(pool);
@@ -144,7 +155,8 @@ tine_pool *tine_pool_new_with(const struct tine_pq *pq, const tine_pool_config *
 		free(pool);
 	}
 	tine_conninfo_done(&conninfo);
-	tine_error_set(error, TINE_E_NOMEM, "no memory for a pool");
+	if (rc == 0)
+		tine_error_set(error, TINE_E_NOMEM, "no memory for a pool");
 	return NULL;
 }
 

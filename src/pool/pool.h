@@ -34,6 +34,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "board/board.h"
+#include "board/seat.h"
 #include "pool/address.h"
 #include "pool/conninfo.h"
 #include "pool/pq.h"
@@ -73,10 +75,12 @@ struct tine_conn {
 enum tine_todo {
 	TINE_TODO_DRAIN = 1 << 0,   /* read the answer to a reset that was sent ahead */
 	TINE_TODO_DISCARD = 1 << 1, /* DISCARD ALL */
-	TINE_TODO_SETUP = 1 << 2,   /* on_connect_sql */
-	TINE_TODO_PING = 1 << 3,
+	TINE_TODO_WATCH = 1 << 2,   /* have the server watch for our end: orphan_check_ms */
+	TINE_TODO_SETUP = 1 << 3,   /* on_connect_sql */
+	TINE_TODO_PING = 1 << 4,
 	/* What an answer to is a sign of life of now. */
-	TINE_TODO_ROUND_TRIP = TINE_TODO_DISCARD | TINE_TODO_SETUP | TINE_TODO_PING,
+	TINE_TODO_ROUND_TRIP =
+		TINE_TODO_DISCARD | TINE_TODO_WATCH | TINE_TODO_SETUP | TINE_TODO_PING,
 };
 
 struct tine_work {
@@ -132,6 +136,9 @@ struct tine_slot {
 	int64_t idle_before_ns;       /* how long it was idle before this checkout */
 	int64_t role_due_ns;          /* a return from then on compares the role */
 	struct tine_slot *next_left;
+	struct tine_seat *seat; /* where people look: on the board, or own_seat */
+	struct tine_seat own_seat;
+	int permit, token; /* of the board, -1: none */
 	_Atomic uint64_t hold_sum_us;
 	_Atomic uint64_t hold[TINE_HISTOGRAM_BUCKETS];
 	tine_conn tickets[TINE_TICKETS];
@@ -150,6 +157,17 @@ enum tine_slow {
 	TINE_SLOW_PAUSED_FAIL = 1 << 1,
 	TINE_SLOW_CLOSED = 1 << 2,
 	TINE_SLOW_LEFT = 1 << 3, /* a child that has not adopted the pool yet */
+};
+
+/* What comes from the board, see share.h; words of one's own where there is none. */
+struct tine_share {
+	struct tine_board board;
+	bool on;
+	int target;                    /* the server, database and user, on the board */
+	const _Atomic uint32_t *epoch; /* changes with each death that any process found */
+	const _Atomic uint32_t *fair;  /* connections above it are looked at when they come back */
+	_Atomic uint32_t seen_epoch;   /* as far as we have learned */
+	uint32_t seen_condemned;
 };
 
 struct tine_listener {
@@ -193,8 +211,10 @@ struct tine_pool {
 	bool is_plain; /* a connection that comes back idle may be parked as it is */
 	_Atomic uint32_t
 		retired;         /* counts up; a futex for who waits for the pool to become empty */
+	char watch_sql[160];     /* of TINE_TODO_WATCH; "" when it is off */
 	tine_pool_config config; /* texts: NULL but for on_connect_sql, which is ours */
 	struct tine_conninfo conninfo;
+	struct tine_share share;
 	struct tine_lane lanes[TINE_LANES];
 
 	_Alignas(TINE_CACHE_LINE) pthread_mutex_t lock;

@@ -135,6 +135,7 @@ const struct tine_pq tine_pq_linked = {
 	.error_message = PQerrorMessage,
 	.parameter_status = PQparameterStatus,
 	.ssl_in_use = PQsslInUse,
+	.backend_pid = PQbackendPID,
 	.transaction_status = PQtransactionStatus,
 	.pipeline_status = PQpipelineStatus,
 	.send_query = PQsendQuery,

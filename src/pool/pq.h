@@ -58,6 +58,7 @@ struct tine_pq {
 	char *(*error_message)(const PGconn *pg);
 	const char *(*parameter_status)(const PGconn *pg, const char *name);
 	int (*ssl_in_use)(PGconn *pg);
+	int (*backend_pid)(const PGconn *pg);
 
 	PGTransactionStatusType (*transaction_status)(const PGconn *pg);
 	PGpipelineStatus (*pipeline_status)(const PGconn *pg);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 
 void tine_queue_join(struct tine_acquire *acquire)
@@ -48,12 +49,19 @@ void tine_queue_leave(struct tine_acquire *acquire)
 static void tell(struct tine_acquire *acquire, uint32_t news)
 {
 	int fd = atomic_load(&acquire->event_fd);
-	_Atomic uint32_t *futex = &acquire->news;
+	_Atomic uint32_t *futex = &acquire->news, *shared = tine_share_news(acquire);
 
 	atomic_fetch_or(futex, news);
-	if (fd >= 0)
+	if (fd >= 0) {
 		eventfd_write(fd, 1);
-	else
+		return;
+	}
+	/* It may sleep there instead; the place may be another's by now, who is woken for nothing.
+	 */
+	if (shared) {
+		atomic_store(shared, 1);
+		syscall(SYS_futex, shared, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	} else
 		syscall(SYS_futex, futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
@@ -185,8 +193,9 @@ static bool may_grow(const struct tine_pool *pool, int64_t now_ns)
 	return pool->growing < pool->config.connect_parallel || is_replacement(pool, now_ns);
 }
 
-struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns)
+struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now_ns)
 {
+	struct tine_pool *pool = acquire->pool;
 	struct tine_slot *slot = find(pool, TINE_SLOT_ORPHAN);
 
 	if (slot) {
@@ -198,7 +207,7 @@ struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns)
 	slot = find(pool, TINE_SLOT_EMPTY);
 	if (!slot)
 		slot = new_place(pool);
-	if (!slot)
+	if (!slot || !tine_share_admit(acquire, slot, now_ns))
 		return NULL;
 	slot->work.growing = pool->outage.error.status || !is_replacement(pool, now_ns);
 	if (slot->work.growing)

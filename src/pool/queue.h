@@ -26,7 +26,9 @@ struct tine_acquire {
 	struct tine_slot *slot;               /* being connected or talked to; the owner's alone */
 	const void *site;
 	int64_t began_ns, deadline_ns;
-	int64_t wake_ns; /* when to look again without news */
+	int64_t wake_ns;       /* when to look again without news */
+	int64_t share_wake_ns; /* the same, because of the board; 0: no */
+	int waiter;            /* place in the queue of the board, -1: none */
 	int refusals;
 	_Atomic int event_fd;               /* -1, or written to at news */
 	int epoll_fd, timer_fd, watched_fd; /* of who polls, else -1 */
@@ -59,6 +61,6 @@ void tine_queue_retired(struct tine_pool *pool);
 struct tine_slot *tine_queue_take_idle(struct tine_pool *pool);
 
 /** A slot to connect in, in WORK: an orphan that is on its way, or a new one. NULL: not now. */
-struct tine_slot *tine_queue_take_room(struct tine_pool *pool, int64_t now_ns);
+struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now_ns);
 
 #endif

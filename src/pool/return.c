@@ -10,7 +10,9 @@
 #include "pool/event.h"
 #include "pool/fork.h"
 #include "pool/liveness.h"
+#include "pool/share.h"
 #include "pool/slot.h"
+#include "pool/work.h"
 
 void tine_slot_give_up(struct tine_slot *slot, int cause)
 {
@@ -67,6 +69,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns)
 		return cause;
 	if (pool->config.kind == TINE_POOL_NULL)
 		return TINE_CAUSE_OVERFLOW;
+	if (tine_share_is_too_much(slot))
+		return TINE_CAUSE_LENT;
 	if (pool->config.reset == TINE_RESET_NONE && status != PQTRANS_IDLE)
 		return TINE_CAUSE_RESET;
 	return -1;
@@ -104,8 +108,8 @@ static bool reset(struct tine_slot *slot)
 	if (tine_event_conn(slot, TINE_EVENT_RESET) != 0 ||
 	    !pq->dress_restore(slot->pg, &slot->dress))
 		return false;
-	if (full && pool->config.on_connect_sql)
-		slot->work.todo |= TINE_TODO_SETUP;
+	if (full)
+		slot->work.todo |= tine_work_of_new(pool);
 	if (pq->transaction_status(slot->pg) != PQTRANS_IDLE) {
 		if (full)
 			slot->work.todo |= TINE_TODO_DISCARD;

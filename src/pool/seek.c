@@ -6,6 +6,7 @@
 #include "pool/event.h"
 #include "pool/liveness.h"
 #include "pool/outage.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/work.h"
 
@@ -67,7 +68,7 @@ enum tine_look tine_seek_replace(struct tine_acquire *acquire, struct tine_slot 
 	tine_slot_close(slot, cause, error);
 	tine_pool_lock(pool);
 	now = !tine_outage_holds(pool, tine_clock_ns()) && tine_acquire_is_patient(acquire) &&
-	      pool->open <= tine_pool_limit(pool);
+	      pool->open <= tine_pool_limit(pool) && tine_share_pace(slot);
 	tine_acquire_attach(acquire, now ? slot : NULL);
 	if (now)
 		atomic_store(&slot->state, TINE_SLOT_WORK);
@@ -158,7 +159,7 @@ static enum tine_look look_locked(struct tine_acquire *acquire, int64_t now_ns, 
 	acquire->wake_ns = acquire->deadline_ns;
 	if (!tine_acquire_is_patient(acquire))
 		return TINE_LOOK_WAIT;
-	slot = tine_queue_take_room(pool, now_ns);
+	slot = tine_queue_take_room(acquire, now_ns);
 	if (!slot)
 		return wait_or_fail(acquire, now_ns, ret_place);
 	/* In the queue all the same: what is returned may come first. */
@@ -199,7 +200,11 @@ enum tine_look tine_seek_look(struct tine_acquire *acquire, int64_t now_ns)
 	if (!acquire->counted)
 		pool->calls++;
 	acquire->counted = true;
+	acquire->share_wake_ns = 0;
+	tine_share_learn(pool);
 	found = look_locked(acquire, now_ns, &place);
+	if (acquire->share_wake_ns && acquire->share_wake_ns < acquire->wake_ns)
+		acquire->wake_ns = acquire->share_wake_ns;
 	tine_pool_unlock(pool);
 	if (place) {
 		struct tine_event event = { .kind = TINE_EVENT_WAIT, .count = place };

@@ -10,6 +10,7 @@
 #include "pool/event.h"
 #include "pool/fork.h"
 #include "pool/queue.h"
+#include "pool/share.h"
 
 #define SQLSTATE_READ_ONLY "25006"
 
@@ -34,6 +35,21 @@ static bool leaves_nothing(const struct tine_pq_seen *seen)
 	return false;
 }
 
+/* For people: from what the server says it did. After ROLLBACK TO SAVEPOINT it says ROLLBACK. */
+static void note_transaction(struct tine_seat *seat, const struct tine_pq_seen *seen)
+{
+	uint32_t now = atomic_load_explicit(&seat->transaction, memory_order_relaxed), next = now;
+
+	if (seen->sqlstate)
+		next = now == TINE_SEAT_INSIDE ? TINE_SEAT_ABORTED : now;
+	else if (strcmp(seen->command, "BEGIN") == 0 || strncmp(seen->command, "START", 5) == 0)
+		next = TINE_SEAT_INSIDE;
+	else if (strcmp(seen->command, "COMMIT") == 0 || strcmp(seen->command, "ROLLBACK") == 0)
+		next = TINE_SEAT_OUTSIDE;
+	if (next != now)
+		atomic_store_explicit(&seat->transaction, next, memory_order_relaxed);
+}
+
 /* Runs inside libpq, for every result of a connection. */
 static void saw(struct tine_pq_watcher *watcher, const struct tine_pq_seen *seen)
 {
@@ -41,6 +57,7 @@ static void saw(struct tine_pq_watcher *watcher, const struct tine_pq_seen *seen
 		(struct tine_slot *)((char *)watcher - offsetof(struct tine_slot, watcher));
 	int64_t limit_bytes = slot->pool->config.max_result_bytes;
 
+	note_transaction(slot->seat, seen);
 	if (limit_bytes && (int64_t)seen->bytes > limit_bytes)
 		slot->oversized = true;
 	if (seen->sqlstate) {
@@ -74,7 +91,8 @@ struct tine_slot *tine_slot_new(struct tine_pool *pool)
 		return NULL;
 	memset(slot, 0, sizeof(*slot));
 	slot->pool = pool;
-	slot->fd = -1;
+	slot->fd = slot->permit = slot->token = -1;
+	slot->seat = &slot->own_seat;
 	slot->watcher = (struct tine_pq_watcher){ saw, was_reset };
 	for (int i = 0; i < TINE_TICKETS; i++)
 		slot->tickets[i].slot = slot;
@@ -196,17 +214,25 @@ void tine_slot_finish(struct tine_slot *slot)
 	tine_fork_gate_leave();
 }
 
-void tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
+int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
 {
 	struct tine_pool *pool = slot->pool;
+	bool was_open;
 
 	if (slot->pg && !slot->connecting) {
 		tine_event_close(slot, cause, error);
 		tine_pool_lock(pool);
 		pool->tally.closed[cause]++;
 		tine_pool_unlock(pool);
+		tine_share_note(pool, TINE_BOARD_CLOSED, (uint32_t)cause);
 	}
+	tine_share_connected(slot);
+	tine_seat_set(slot->seat, TINE_SEAT_CLOSING, tine_clock_coarse_ns());
+	if (cause == TINE_CAUSE_LENT)
+		return tine_share_farewell(slot);
+	was_open = slot->pg != NULL;
 	tine_slot_finish(slot);
+	return was_open ? TINE_SHARE_CLOSED_MS : 0;
 }
 
 void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)
@@ -214,9 +240,11 @@ void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error
 	struct tine_pool *pool = slot->pool;
 	bool died = slot->pg && !slot->connecting &&
 		    (cause == TINE_CAUSE_DEAD || cause == TINE_CAUSE_LOST);
+	int open_ms;
 
-	tine_slot_close(slot, cause, error);
+	open_ms = tine_slot_close(slot, cause, error);
 	tine_pool_lock(pool);
+	tine_share_give(slot, open_ms);
 	if (died)
 		tine_queue_died(pool);
 	if (slot->work.growing)
@@ -242,6 +270,12 @@ void tine_slot_abandon(struct tine_slot *slot)
 }
 
 void tine_pool_suspect(struct tine_pool *pool, bool unseen)
+{
+	tine_pool_doubt(pool, unseen);
+	tine_share_died(pool, unseen);
+}
+
+void tine_pool_doubt(struct tine_pool *pool, bool unseen)
 {
 	uint32_t epoch = atomic_fetch_add(&pool->epoch, 1) + 1;
 

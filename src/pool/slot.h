@@ -46,8 +46,9 @@ void tine_slot_finish(struct tine_slot *slot);
 /** Take the connection out of the slot, which keeps nothing of it. @return it, or NULL */
 PGconn *tine_slot_empty(struct tine_slot *slot);
 
-/** Tell who listens, count, finish. The slot stays its owner's. @param error may be NULL */
-void tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error);
+/** Tell who listens, count, finish. The slot stays its owner's. @param error may be NULL
+ *  @return how long the server may still have the session, in ms */
+int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error);
 
 /** Close, if there is a connection, and make the slot EMPTY: somebody else may connect now. */
 void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error);
@@ -64,6 +65,9 @@ void tine_slot_abandon(struct tine_slot *slot);
 /** Every older connection was seen alive before this death: look at it again before its use.
  *  @param unseen  do not even look: close it */
 void tine_pool_suspect(struct tine_pool *pool, bool unseen);
+
+/** The same, of what another process found: it is not told again. */
+void tine_pool_doubt(struct tine_pool *pool, bool unseen);
 
 /** Start the counters from zero. */
 void tine_slot_reset_counts(struct tine_slot *slot);

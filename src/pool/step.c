@@ -13,6 +13,7 @@
 #include "pool/liveness.h"
 #include "pool/outage.h"
 #include "pool/seek.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/sweep.h"
 #include "pool/work.h"
@@ -37,6 +38,7 @@ void tine_acquire_init(struct tine_acquire *acquire, struct tine_pool *pool, int
 		.epoll_fd = -1,
 		.timer_fd = -1,
 		.watched_fd = -1,
+		.waiter = -1,
 	};
 }
 
@@ -58,6 +60,7 @@ static void let_go(struct tine_acquire *acquire, bool served)
 		 !(atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED));
 	if (wanted) {
 		/* Also when it was to replace another one: who takes it on does not need to. */
+		tine_share_connected(slot);
 		pool->growing += !slot->work.growing;
 		slot->work.growing = true;
 		atomic_store(&slot->state, TINE_SLOT_ORPHAN);
@@ -84,6 +87,9 @@ static void count_wait(struct tine_acquire *acquire, int64_t now_ns)
 	tally->slow_checkouts++;
 	tine_histogram_add(&tally->wait, (uint64_t)(now_ns - acquire->began_ns) / TINE_NS_PER_US);
 	tine_pool_unlock(acquire->pool);
+	if (acquire->pool->share.on)
+		tine_board_count_wait(&acquire->pool->share.board,
+				      (uint64_t)(now_ns - acquire->began_ns) / TINE_NS_PER_US);
 }
 
 /* The slot is ours, ready, and we are out of the queue. */
@@ -229,9 +235,12 @@ static void explain_timeout(struct tine_acquire *acquire, int64_t now_ns)
 			       "not connected to %s%sport %s yet after the %lld ms of the acquire",
 			       pool->conninfo.hosts->host, *pool->conninfo.hosts->host ? ", " : "",
 			       pool->conninfo.hosts->port, (long long)(event.time_us / 1000));
+	else if (acquire->waiter >= 0)
+		tine_share_explain(acquire, event.time_us / 1000, &acquire->error);
 	else
 		tine_holders_explain(pool, event.time_us / 1000, &acquire->error);
 	tine_pool_unlock(pool);
+	tine_share_note(pool, TINE_BOARD_TIMEOUT, 0);
 	tine_event_fire(pool, &event);
 }
 
@@ -353,6 +362,7 @@ void tine_acquire_end(struct tine_acquire *acquire)
 	struct tine_pool *pool = acquire->pool;
 
 	if (!tine_acquire_is_foreign(acquire)) {
+		tine_share_leave_queue(acquire);
 		if (!leave(acquire)) {
 			struct tine_slot *slot = take_grant(acquire);
 

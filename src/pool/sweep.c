@@ -7,6 +7,7 @@
 #include "pool/holders.h"
 #include "pool/liveness.h"
 #include "pool/queue.h"
+#include "pool/share.h"
 #include "pool/slot.h"
 
 #define EVERY_NS ((int64_t)TINE_NS_PER_S)
@@ -52,6 +53,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns, tine_error *error)
 		return cause;
 	if (limit_ns && idle_ns >= limit_ns)
 		return TINE_CAUSE_IDLE;
+	if (tine_share_is_too_much(slot))
+		return TINE_CAUSE_LENT;
 	if (!slot->work.todo && !tine_liveness_peek(slot, error)) {
 		tine_pool_suspect(slot->pool, false);
 		return TINE_CAUSE_DEAD;

@@ -17,6 +17,12 @@ bool tine_work_poll(int fd, short events)
 	return fd < 0 || poll(&pollfd, 1, 0) > 0;
 }
 
+unsigned tine_work_of_new(const struct tine_pool *pool)
+{
+	return (*pool->watch_sql ? TINE_TODO_WATCH : 0) |
+	       (pool->config.on_connect_sql ? TINE_TODO_SETUP : 0);
+}
+
 /* The lowest one comes first. */
 static unsigned current(const struct tine_work *work)
 {
@@ -28,6 +34,8 @@ static const char *statement(const struct tine_slot *slot)
 	switch (current(&slot->work)) {
 	case TINE_TODO_DISCARD:
 		return "DISCARD ALL";
+	case TINE_TODO_WATCH:
+		return slot->pool->watch_sql;
 	case TINE_TODO_SETUP:
 		return slot->pool->config.on_connect_sql;
 	default:

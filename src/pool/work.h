@@ -33,4 +33,7 @@ enum tine_work_result tine_work_step(struct tine_slot *slot);
 /** Does the descriptor have one of the events? Does not wait. */
 bool tine_work_poll(int fd, short events);
 
+/** What there is to do with a session that is new, or as good as new: bits of enum tine_todo. */
+unsigned tine_work_of_new(const struct tine_pool *pool);
+
 #endif

@@ -17,10 +17,13 @@ LIBTINE = os.path.join(BUILD, 'libtine.so')
 LAYERS = {
     'base': set(),
     'fork': {'base'},
-    'pool': {'base', 'fork'},
+    'board': {'base'},
+    'pool': {'base', 'fork', 'board'},
     'prefork': {'base', 'fork', 'pool'},
     'preload': {'base', 'fork'},
-    'cli': {'base'},
+    'show': {'base', 'board'},
+    'top': {'base', 'board', 'show'},
+    'cli': {'base', 'board', 'show'},
     'doctor': {'base', 'pool'},
 }
 

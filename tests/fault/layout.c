@@ -65,6 +65,12 @@ static const struct field config_fields[] = {
 	FIELD(tine_pool_config, leak_after_ms),
 	FIELD(tine_pool_config, max_uses),
 	FIELD(tine_pool_config, max_result_bytes),
+	FIELD(tine_pool_config, name),
+	FIELD(tine_pool_config, budget),
+	FIELD(tine_pool_config, budget_floor),
+	FIELD(tine_pool_config, budget_ceiling),
+	FIELD(tine_pool_config, orphan_check_ms),
+	FIELD(tine_pool_config, identity),
 };
 
 static const struct field histogram_fields[] = {

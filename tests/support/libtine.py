@@ -52,7 +52,7 @@ class Status(enum.IntEnum):
 
 # In the order of the header's enums, by the names the options and functions use.
 CAUSES = ('dead', 'lost', 'recycle', 'idle', 'overflow', 'reset', 'size', 'role', 'invalidated',
-          'disposed', 'detached', 'refused', 'forked')
+          'disposed', 'detached', 'refused', 'forked', 'lent')
 EVENTS = ('connect', 'first_connect', 'checkout', 'checkin', 'reset', 'invalidate', 'close', 'fork',
           'wait', 'timeout', 'leak')
 DISPOSE = ('close', 'abandon')
@@ -77,7 +77,9 @@ class CPoolConfig(Structure):
         ('tls', c_int), ('keepalives_idle_s', c_int), ('keepalives_interval_s', c_int),
         ('keepalives_count', c_int), ('tcp_user_timeout_ms', c_int), ('application_name', c_char_p),
         ('on_connect_sql', c_char_p), ('leak_after_ms', c_int), ('max_uses', c_int),
-        ('max_result_bytes', c_int64),
+        ('max_result_bytes', c_int64), ('name', c_char_p), ('budget', c_int),
+        ('budget_floor', c_int), ('budget_ceiling', c_int), ('orphan_check_ms', c_int),
+        ('identity', c_bool),
     ]
 
 

@@ -226,6 +226,15 @@ static const char *parameter_status(const PGconn *pg, const char *name)
 	return value;
 }
 
+static int backend_pid(const PGconn *pg)
+{
+	struct fake_conn *conn = fake_enter(pg, FAKE_backend_pid);
+	int pid = conn->session->id;
+
+	fake_leave(conn, FAKE_backend_pid);
+	return pid;
+}
+
 static int ssl_in_use(PGconn *pg)
 {
 	struct fake_conn *conn = fake_enter(pg, FAKE_ssl_in_use);
@@ -347,6 +356,7 @@ const struct tine_pq fake_pq = {
 	.error_message = error_message,
 	.parameter_status = parameter_status,
 	.ssl_in_use = ssl_in_use,
+	.backend_pid = backend_pid,
 	.transaction_status = transaction_status,
 	.pipeline_status = pipeline_status,
 	.send_query = fake_send_query,

@@ -139,6 +139,7 @@ int fake_notifications(PGconn *pg);
 	X(error_message)                                                                           \
 	X(parameter_status)                                                                        \
 	X(ssl_in_use)                                                                              \
+	X(backend_pid)                                                                             \
 	X(transaction_status)                                                                      \
 	X(pipeline_status)                                                                         \
 	X(send_query)                                                                              \

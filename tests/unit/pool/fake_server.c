@@ -153,6 +153,7 @@ static bool changes(enum fake_call call)
 	case FAKE_error_message:
 	case FAKE_parameter_status:
 	case FAKE_ssl_in_use:
+	case FAKE_backend_pid:
 	case FAKE_transaction_status:
 	case FAKE_pipeline_status:
 	case FAKE_is_busy:

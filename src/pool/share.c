@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "pool/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "pool/error.h"
+#include "pool/fork.h"
+#include "pool/outage.h"
+#include "pool/slot.h"
+
+/* How soon who waits for the pace of the tree looks again: connects take longer, as a rule. */
+#define PACE_NS (5 * (int64_t)TINE_NS_PER_MS)
+#define LOOK_NS (TINE_WAITER_LOOK_MS * (int64_t)TINE_NS_PER_MS)
+
+/* How long one process alone tries whether the server is back. */
+#define PROBE_NS ((int64_t)TINE_NS_PER_S)
+
+static const _Atomic uint32_t nothing_shared;
+static const _Atomic uint32_t everything = UINT32_MAX;
+
+/* ---- the board ------------------------------------------------------------------------------ */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	for (; text && *text; text++)
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211); /* FNV-1a */
+	return hash * UINT64_C(1099511628211);
+}
+
+/* Which server, database and user: a hash, so that nothing of it can be read in the segment. */
+static uint64_t target_key(const struct tine_conninfo *conninfo)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (int i = 0; i < conninfo->count; i++)
+		if (strcmp(conninfo->keywords[i], "dbname") == 0 ||
+		    strcmp(conninfo->keywords[i], "user") == 0)
+			hash = hash_text(hash_text(hash, conninfo->keywords[i]),
+					 conninfo->values[i]);
+	for (int i = 0; i < conninfo->host_count; i++) {
+		hash = hash_text(hash, conninfo->hosts[i].host);
+		hash = hash_text(hash, conninfo->hosts[i].hostaddr);
+		hash = hash_text(hash, conninfo->hosts[i].port);
+	}
+	return hash ? hash : 1;
+}
+
+static void share_nothing(struct tine_share *share)
+{
+	share->target = -1;
+	share->epoch = &nothing_shared;
+	share->fair = &everything;
+}
+
+int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine_error *error)
+{
+	struct tine_board_spec spec = {
+		.path = secure_getenv("TINE_BOARD"),
+		.name = config->name && *config->name ? config->name : NULL,
+		.application = program_invocation_short_name,
+		.budget = config->budget,
+		.connect_parallel = config->connect_parallel,
+		.floor = config->budget_floor,
+		.ceiling = config->budget_ceiling,
+	};
+	struct tine_share *share = &pool->share;
+	uint32_t condemned;
+	char text[512];
+	int rc;
+
+	share_nothing(share);
+	/* A name of its own wins over that of tine run. */
+	if (spec.name || !spec.path || !*spec.path)
+		spec.path = NULL;
+	if (!spec.path && !spec.name && !spec.budget)
+		return 0;
+	rc = tine_board_open(&share->board, &spec, text, sizeof(text));
+	if (rc < 0)
+		return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM, "%s",
+				      text);
+	share->on = true;
+	share->target = tine_server_find(&share->board, target_key(&pool->conninfo));
+	share->epoch = tine_server_epoch_word(&share->board, share->target);
+	share->fair = tine_permit_fair_share(&share->board);
+	share->seen_epoch = tine_server_epoch(&share->board, share->target, &condemned);
+	share->seen_condemned = condemned;
+	tine_board_enlist(&share->board);
+	return 0;
+}
+
+void tine_share_close(struct tine_pool *pool)
+{
+	if (pool->share.on)
+		tine_board_close(&pool->share.board);
+	pool->share.on = false;
+	share_nothing(&pool->share);
+}
+
+void tine_share_left(struct tine_pool *pool)
+{
+	if (!pool->share.on)
+		return;
+	tine_board_left(&pool->share.board);
+	for (int i = 0; i < pool->slot_count; i++) {
+		struct tine_slot *slot = pool->slots[i];
+
+		if (!slot)
+			continue;
+		slot->permit = slot->token = -1;
+		slot->seat = &slot->own_seat;
+	}
+}
+
+void tine_share_enlist(struct tine_pool *pool)
+{
+	if (!pool->share.on || pool->share.board.place >= 0)
+		return;
+	tine_pool_lock(pool);
+	if (tine_board_enlist(&pool->share.board) == 0 && pool->share.board.place >= 0)
+		tine_board_note(&pool->share.board, TINE_BOARD_FORKED, 0);
+	tine_pool_unlock(pool);
+}
+
+void tine_share_note(struct tine_pool *pool, enum tine_board_event_kind kind, uint32_t detail)
+{
+	if (pool->share.on)
+		tine_board_note(&pool->share.board, kind, detail);
+}
+
+/* ---- permits -------------------------------------------------------------------------------- */
+
+static void wake_by(struct tine_acquire *acquire, int64_t at_ns)
+{
+	if (at_ns < acquire->share_wake_ns || !acquire->share_wake_ns)
+		acquire->share_wake_ns = at_ns;
+}
+
+static bool take_permit(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns)
+{
+	struct tine_board *board = &acquire->pool->share.board;
+
+	if (acquire->waiter >= 0)
+		tine_waiter_rearm(board, acquire->waiter);
+	slot->permit = tine_permit_take(board, acquire->waiter);
+	if (slot->permit < 0 && acquire->waiter < 0) {
+		acquire->waiter = tine_waiter_enter(board);
+		/* One may have become free before we could be seen. */
+		slot->permit = tine_permit_take(board, acquire->waiter);
+	}
+	if (slot->permit >= 0)
+		return true;
+	wake_by(acquire, now_ns + (acquire->waiter < 0 ? PACE_NS : LOOK_NS));
+	return false;
+}
+
+bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns)
+{
+	struct tine_pool *pool = acquire->pool;
+	struct tine_board *board = &pool->share.board;
+
+	if (!pool->share.on)
+		return true;
+	tine_board_want(board);
+	if (pool->outage.error.status &&
+	    !tine_server_probe(board, pool->share.target, now_ns, now_ns + PROBE_NS)) {
+		wake_by(acquire, now_ns + LOOK_NS);
+		return false;
+	}
+	if (!take_permit(acquire, slot, now_ns))
+		return false;
+	slot->token = tine_token_take(board);
+	if (slot->token < 0) {
+		tine_permit_give(board, slot->permit, 0);
+		slot->permit = -1;
+		wake_by(acquire, now_ns + PACE_NS);
+		return false;
+	}
+	tine_waiter_leave(board, acquire->waiter);
+	acquire->waiter = -1;
+	slot->seat = tine_permit_seat(board, slot->permit);
+	tine_seat_begin(slot->seat, pool->share.target, tine_clock_coarse_ns());
+	return true;
+}
+
+bool tine_share_pace(struct tine_slot *slot)
+{
+	struct tine_share *share = &slot->pool->share;
+
+	if (!share->on)
+		return true;
+	slot->token = tine_token_take(&share->board);
+	if (slot->token < 0)
+		return false;
+	tine_seat_begin(slot->seat, share->target, tine_clock_coarse_ns());
+	return true;
+}
+
+void tine_share_connected(struct tine_slot *slot)
+{
+	struct tine_share *share = &slot->pool->share;
+
+	if (slot->token >= 0)
+		tine_token_give(&share->board, slot->token);
+	slot->token = -1;
+}
+
+void tine_share_opened(struct tine_slot *slot)
+{
+	struct tine_pool *pool = slot->pool;
+
+	tine_share_connected(slot);
+	if (slot->permit < 0)
+		return;
+	tine_seat_opened(slot->seat, (uint32_t)pool->pq->backend_pid(slot->pg),
+			 tine_clock_coarse_ns());
+	tine_board_note(&pool->share.board, TINE_BOARD_OPENED, 0);
+}
+
+void tine_share_give(struct tine_slot *slot, int open_ms)
+{
+	tine_share_connected(slot);
+	if (slot->permit >= 0)
+		tine_permit_give(&slot->pool->share.board, slot->permit, open_ms);
+	slot->permit = -1;
+	slot->seat = &slot->own_seat;
+}
+
+bool tine_share_is_too_much(const struct tine_slot *slot)
+{
+	const struct tine_pool *pool = slot->pool;
+
+	return pool->share.on &&
+	       (uint32_t)atomic_load(&pool->open) >
+		       atomic_load_explicit(pool->share.fair, memory_order_relaxed) &&
+	       tine_permit_is_too_much(&pool->share.board, slot->permit,
+				       atomic_load(&pool->waiting) > 0);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------ */
+
+void tine_share_leave_queue(struct tine_acquire *acquire)
+{
+	if (acquire->waiter >= 0)
+		tine_waiter_leave(&acquire->pool->share.board, acquire->waiter);
+	acquire->waiter = -1;
+}
+
+_Atomic uint32_t *tine_share_news(struct tine_acquire *acquire)
+{
+	return acquire->waiter < 0 ? NULL
+				   : tine_waiter_news(&acquire->pool->share.board, acquire->waiter);
+}
+
+void tine_share_explain(struct tine_acquire *acquire, uint64_t waited_ms, tine_error *ret_error)
+{
+	struct tine_permit_use use;
+	char holders[300];
+
+	tine_permit_count(&acquire->pool->share.board, &use);
+	tine_permit_holders(&acquire->pool->share.board, holders, sizeof(holders));
+	tine_error_set(ret_error, TINE_E_TIMEOUT,
+		       "no permit within %llu ms: of the budget of %d connections for all "
+		       "processes %d are in use, %d acquires wait: %s",
+		       (unsigned long long)waited_ms, use.budget, use.taken, use.waiting, holders);
+}
+
+/* ---- identity ------------------------------------------------------------------------------- */
+
+#define NAME_BYTES 63 /* PostgreSQL cuts longer ones */
+
+const char *tine_share_identity(struct tine_pool *pool, const char *name, char *buf, size_t size)
+{
+	char suffix[32];
+	int length;
+
+	if (!pool->share.on || !pool->config.identity || pool->share.board.place < 0)
+		return name;
+	length = snprintf(suffix, sizeof(suffix), "[w%d:%d]", tine_board_worker(&pool->share.board),
+			  (int)getpid());
+	snprintf(buf, size, "%.*s%s", NAME_BYTES - length, name ? name : "", suffix);
+	return buf;
+}
+
+/* ---- knowledge ------------------------------------------------------------------------------ */
+
+static void learn_deaths(struct tine_pool *pool)
+{
+	struct tine_share *share = &pool->share;
+	uint32_t condemned, epoch = tine_server_epoch(&share->board, share->target, &condemned);
+
+	if (epoch == share->seen_epoch)
+		return;
+	share->seen_epoch = epoch;
+	tine_pool_doubt(pool, condemned != share->seen_condemned);
+	share->seen_condemned = condemned;
+}
+
+static void learn_outage(struct tine_pool *pool)
+{
+	struct tine_outage_note note;
+
+	if (!tine_server_outage(&pool->share.board, pool->share.target, &note)) {
+		if (pool->outage.error.status)
+			tine_outage_forget(pool);
+		return;
+	}
+	if (note.at_ns <= pool->outage.at_ns && pool->outage.error.status)
+		return;
+	tine_error_set(&pool->outage.error, note.status, "%s", note.text);
+	snprintf(pool->outage.error.sqlstate, sizeof(pool->outage.error.sqlstate), "%s",
+		 note.sqlstate);
+	pool->outage.at_ns = note.at_ns;
+	pool->outage.next_ns = note.next_ns;
+	pool->outage.failures = (int)(note.failures & 0xff);
+}
+
+void tine_share_learn(struct tine_pool *pool)
+{
+	int64_t silence_ns;
+
+	if (!pool->share.on)
+		return;
+	learn_deaths(pool);
+	learn_outage(pool);
+	silence_ns = tine_server_silence(&pool->share.board, pool->share.target);
+	if (pool->share.target >= 0)
+		atomic_store(&pool->silent_idle_ns, silence_ns);
+}
+
+void tine_share_died(struct tine_pool *pool, bool condemned)
+{
+	struct tine_share *share = &pool->share;
+	uint32_t seen = share->seen_epoch;
+
+	if (!share->on || share->target < 0)
+		return;
+	/* What others found in the same moment is learned at the next look. */
+	if (tine_server_died(&share->board, share->target, condemned) == seen + 1) {
+		share->seen_epoch = seen + 1;
+		share->seen_condemned += condemned;
+	}
+}
+
+void tine_share_outage(struct tine_pool *pool)
+{
+	struct tine_outage_note note = {
+		.status = pool->outage.error.status,
+		.at_ns = pool->outage.at_ns,
+		.next_ns = pool->outage.next_ns,
+		.failures = (uint32_t)pool->outage.failures,
+	};
+	struct tine_text text;
+
+	if (!pool->share.on)
+		return;
+	snprintf(note.sqlstate, sizeof(note.sqlstate), "%s", pool->outage.error.sqlstate);
+	tine_text_init(&text, note.text, sizeof(note.text));
+	tine_text_add_foreign(&text, pool->outage.error.text, strlen(pool->outage.error.text));
+	tine_server_failed(&pool->share.board, pool->share.target, &note);
+	tine_board_note(&pool->share.board, TINE_BOARD_FAILED, (uint32_t)-note.status);
+}
+
+void tine_share_recovered(struct tine_pool *pool)
+{
+	if (pool->share.on)
+		tine_server_recovered(&pool->share.board, pool->share.target);
+}
+
+void tine_share_silence(struct tine_pool *pool, int64_t idle_ns)
+{
+	if (pool->share.on)
+		tine_server_set_silence(&pool->share.board, pool->share.target, idle_ns);
+}
+
+/* ---- farewell ------------------------------------------------------------------------------- */
+
+#define FAREWELL_NS (50 * (int64_t)TINE_NS_PER_MS)
+
+/* The server has left pg_stat_activity by the time it closes its socket. */
+static bool await_end(int fd)
+{
+	int64_t until_ns = tine_clock_ns() + FAREWELL_NS;
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	char unread[256];
+
+	for (;;) {
+		ssize_t got = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+
+		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+			return true;
+		if (got < 0 && poll(&wait, 1, tine_clock_poll_ms(until_ns, tine_clock_ns())) == 0)
+			return false;
+	}
+}
+
+int tine_share_farewell(struct tine_slot *slot)
+{
+	int fd, open_ms = TINE_SHARE_CLOSED_MS;
+
+	if (slot->permit < 0 || !slot->pg)
+		return 0;
+	tine_fork_gate_enter();
+	fd = slot->pool->pq->socket(slot->pg);
+	if (fd >= 0)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	tine_slot_finish(slot);
+	if (fd >= 0) {
+		if (await_end(fd))
+			open_ms = 0;
+		close(fd);
+	}
+	tine_fork_gate_leave();
+	return open_ms;
+}

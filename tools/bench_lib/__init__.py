@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The parts that the benchmarks share."""
