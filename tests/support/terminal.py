@@ -80,7 +80,7 @@ class Terminal:
         return '\n'.join(''.join(row).rstrip() for row in self._cells)
 
     def wait_for(self, condition, timeout=60):
-        """Read until condition(screen) holds. A row that is not whole yet (IndexError) is not it."""
+        """Read until condition(screen) holds. IndexError is a row that is not whole yet."""
         deadline = time.monotonic() + timeout
         while True:
             ended = self._popen.poll() is not None
