@@ -160,8 +160,10 @@ static void start(struct tine_board *board, struct worker *worker)
 	atomic_store(&worker->waits_since_ns, 0);
 	pid = fork();
 	CHECK_INT(pid, >=, 0);
-	if (pid == 0)
+	if (pid == 0) {
+		rig_end_with_parent();
 		work(board, worker, life);
+	}
 	worker->pid = pid;
 }
 
