@@ -9,7 +9,8 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test install lint fuzz bench-guard bench-pool soak recycle setup-build setup-test clean
+.PHONY: all build demo test install lint fuzz bench-guard bench-pool bench-board soak recycle setup-build \
+	setup-test clean
 
 all: build
 
@@ -36,6 +37,9 @@ bench-guard: setup-test build
 
 bench-pool: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-pool
+
+bench-board: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-board
 
 soak: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)

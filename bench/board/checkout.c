@@ -10,8 +10,8 @@
  *	checkout watched PID ROUNDS SLICE_MS
  *
  * lets a tine top run and stops it, in turns. Prints for each round the processor time of one
- *cycle: "alone" and "again" without it, "watched" with it; and "top", what tine top used of each
- *second.
+ * cycle: "alone" and "again" without it, "watched" with it; and "top", what tine top used of each
+ * second.
  */
 #include <signal.h>
 #include <string.h>

@@ -10,9 +10,11 @@
  * until all have begun is not counted. Prints "per_second", and "p50", "p99" and "max" of the time
  * one took, from before the acquire until after the release.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,6 +120,8 @@ static void start_processes(int processes)
 			bench_die("fork: %m");
 		if (pid > 0)
 			continue;
+		/* Else they would work for ever for somebody who is gone. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		bench_run(thread_count, work, NULL, 0);
 		tine_pool_free(pool);
 		exit(0);

@@ -125,6 +125,7 @@ static pid_t begin(const struct deed *deed)
 	pid = fork();
 	CHECK_INT(pid, >=, 0);
 	if (pid == 0) {
+		rig_end_with_parent();
 		tine_board_left(&board);
 		if (!deed->joins)
 			tine_board_enlist(&board);

@@ -80,8 +80,11 @@ class Failed(Exception):
 
 
 def run(words, env):
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=170,
-                          check=False, env={**os.environ, **env})
+    try:
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=170,
+                              check=False, env={**os.environ, **env})
+    except subprocess.TimeoutExpired as err:
+        raise Failed('%s: no end within 170 s' % os.path.basename(words[0])) from err
     if done.returncode != 0:
         raise Failed('%s: %s' % (os.path.basename(words[0]), done.stderr.strip()))
     return done

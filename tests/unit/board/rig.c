@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "base/clock.h"
 
@@ -80,7 +81,7 @@ pid_t rig_member(struct tine_board *board, void (*fn)(struct tine_board *board))
 	CHECK_INT(pid, >=, 0);
 	if (pid)
 		return pid;
-	alarm(CHECK_SECONDS);
+	rig_end_with_parent();
 	tine_board_left(board);
 	CHECK_INT(tine_board_enlist(board), ==, 0);
 	tine_board_want(board);
@@ -99,6 +100,11 @@ void rig_await(const _Atomic int *word, int least)
 				   (int)(word - rig_word), atomic_load(word), least);
 		usleep(500);
 	}
+}
+
+void rig_end_with_parent(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 void rig_sleep_for_ever(void)

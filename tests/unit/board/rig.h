@@ -38,6 +38,9 @@ pid_t rig_member(struct tine_board *board, void (*fn)(struct tine_board *board))
 /** Wait until the word is at least that. */
 void rig_await(const _Atomic int *word, int least);
 
+/** In a child: it ends when the test does, also when that fails. */
+void rig_end_with_parent(void);
+
 /** For who is to be killed. */
 void rig_sleep_for_ever(void) __attribute__((noreturn));
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "unit/board/rig.h"
 
-#define SOON_NS ((int64_t)TINE_NS_PER_S)
+#define SOON_NS (4 * (int64_t)TINE_NS_PER_S)
 
 static void sleep_on(_Atomic uint32_t *news, int ms)
 {
