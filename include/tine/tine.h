@@ -156,6 +156,7 @@ typedef struct tine_pool_config {
 	int ping_timeout_ms;
 	bool lifo;          /* hand out the connection returned last; else the one returned first */
 	bool connect_retry; /* keep trying until the acquire's deadline when the server is away */
+	bool identity;      /* "app[w3:4711]" as application_name where there is a board */
 	int reset;          /* enum tine_reset */
 	int tls;            /* enum tine_tls */
 	int keepalives_idle_s; /* 0 = the system's */
@@ -173,7 +174,6 @@ typedef struct tine_pool_config {
 	int budget_ceiling;  /* and it takes no more than so many; 0 = any */
 	int orphan_check_ms; /* how soon a server ends the statement of a process that died; 0 = no
 			      */
-	bool identity;       /* "app[w3:4711]" as application_name where there is a board */
 } tine_pool_config;
 
 /** Set every field to its default: tine_pool_config_init(&config). The macro adds the size. */

@@ -73,13 +73,13 @@ class CPoolConfig(Structure):
         ('max_overflow', c_int), ('max_waiting', c_int), ('connect_parallel', c_int),
         ('acquire_timeout_ms', c_int), ('connect_timeout_ms', c_int), ('recycle_ms', c_int),
         ('idle_timeout_ms', c_int), ('ping', c_int), ('ping_idle_ms', c_int),
-        ('ping_timeout_ms', c_int), ('lifo', c_bool), ('connect_retry', c_bool), ('reset', c_int),
+        ('ping_timeout_ms', c_int), ('lifo', c_bool), ('connect_retry', c_bool),
+        ('identity', c_bool), ('reset', c_int),
         ('tls', c_int), ('keepalives_idle_s', c_int), ('keepalives_interval_s', c_int),
         ('keepalives_count', c_int), ('tcp_user_timeout_ms', c_int), ('application_name', c_char_p),
         ('on_connect_sql', c_char_p), ('leak_after_ms', c_int), ('max_uses', c_int),
         ('max_result_bytes', c_int64), ('name', c_char_p), ('budget', c_int),
         ('budget_floor', c_int), ('budget_ceiling', c_int), ('orphan_check_ms', c_int),
-        ('identity', c_bool),
     ]
 
 

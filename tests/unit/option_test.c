@@ -219,8 +219,7 @@ static bool is_of_library(const struct tine_option *option)
 
 static bool is_of_same(const struct tine_option *option, const struct tine_option *other)
 {
-	return is_of_library(option) || is_of_library(other) ? option->commands == other->commands
-							     : true;
+	return option->commands & other->commands;
 }
 
 static bool is_number(const struct tine_option *option)
@@ -233,7 +232,8 @@ static void check_row(const struct tine_option *option)
 {
 	CHECK(option->help[strlen(option->help) - 1] == '.');
 	CHECK((option->metavar == NULL) ==
-	      (option->type == TINE_OPTION_FLAG || option->type == TINE_OPTION_CHOICE));
+	      (option->type == TINE_OPTION_FLAG ||
+	       (option->type == TINE_OPTION_CHOICE && is_of_library(option))));
 	CHECK((option->choices != NULL) == (option->type == TINE_OPTION_CHOICE));
 	CHECK(!option->env || strncmp(option->env, "TINE_", 5) == 0);
 	CHECK(!is_of_library(option) || __builtin_popcount(option->commands) == 1);
@@ -259,12 +259,19 @@ TEST(the_table_is_sound)
 	}
 }
 
-TEST(no_two_rows_have_one_variable)
+/* One variable may say the same to several commands, and to the library. */
+TEST(rows_of_one_variable_have_one_name)
 {
 	for (size_t i = 0; i < tine_options_count; i++)
-		for (size_t j = 0; j < i; j++)
-			CHECK(!tine_options[i].env || !tine_options[j].env ||
-			      strcmp(tine_options[i].env, tine_options[j].env) != 0);
+		for (size_t j = 0; j < i; j++) {
+			const struct tine_option *option = &tine_options[i];
+			const struct tine_option *other = &tine_options[j];
+
+			if (!option->env || !other->env || strcmp(option->env, other->env) != 0)
+				continue;
+			CHECK(!is_of_same(option, other));
+			CHECK_STR(option->name, other->name);
+		}
 }
 
 TEST(variables_of_the_library_are_the_fields_names)
@@ -345,5 +352,5 @@ CHECK_TABLE(T(reads_every_form), T(names_option_value_and_range_in_errors),
 	    T(reads_the_environment), T(an_empty_variable_says_nothing), T(reads_numbers_strictly),
 	    T(reads_units), T(refuses_other_units), T(says_ranges_in_the_largest_unit),
 	    T(cuts_long_values_and_not_the_range), T(the_table_is_sound),
-	    T(no_two_rows_have_one_variable), T(variables_of_the_library_are_the_fields_names),
+	    T(rows_of_one_variable_have_one_name), T(variables_of_the_library_are_the_fields_names),
 	    T(every_field_of_the_library_has_one_row), T(defaults_of_the_library_are_values))
