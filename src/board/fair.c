@@ -46,29 +46,14 @@ const _Atomic uint32_t *tine_permit_fair_share(const struct tine_board *board)
 	return &board->map->fair_share;
 }
 
-static uint32_t free_number(const struct tine_board_layout *map)
-{
-	uint64_t taken[TINE_BOARD_MEMBERS / 64 + 1] = { 1 };
-	uint32_t number = 0;
-
-	for (int i = 0; i < TINE_BOARD_MEMBERS; i++) {
-		uint32_t worker = atomic_load(&map->members[i].worker);
-
-		if (worker <= TINE_BOARD_MEMBERS && is_user(&map->members[i]))
-			taken[worker / 64] |= UINT64_C(1) << worker % 64;
-	}
-	while (taken[number / 64] >> number % 64 & 1)
-		number++;
-	return number;
-}
-
 void tine_board_want(struct tine_board *board)
 {
 	struct tine_board_layout *map = board->map;
 
 	if (board->place < 0 || atomic_load(&map->members[board->place].wants))
 		return;
-	atomic_store(&map->members[board->place].worker, free_number(map));
+	/* Places are taken from the lowest on, and by one at a time. */
+	atomic_store(&map->members[board->place].worker, (uint32_t)board->place + 1);
 	atomic_store(&map->members[board->place].wants, 1);
 	tine_permit_divide(map);
 }

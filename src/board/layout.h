@@ -48,7 +48,7 @@ struct tine_board_member {
 	_Atomic uint64_t pid_namespace; /* only who shares it can tell whether it lives */
 	_Atomic uint64_t image;         /* of the program, see struct tine_process */
 	_Atomic int64_t joined_ns;
-	_Atomic uint32_t worker; /* the lowest that was free when it began to want any, from 1 */
+	_Atomic uint32_t worker; /* its place, from 1, once it wants any; 0 before */
 	_Atomic uint32_t floor;  /* connections that others cannot borrow */
 	_Atomic uint32_t ceiling;
 	_Atomic uint32_t wants; /* it has begun to use connections */

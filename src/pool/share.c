@@ -61,6 +61,29 @@ static void share_nothing(struct tine_share *share)
 	share->fair = &everything;
 }
 
+/* The board that was found may be on its way out, with its last member. */
+#define JOIN_TRIES 10
+
+static int join(struct tine_board *board, const struct tine_board_spec *spec, tine_error *error)
+{
+	char text[512];
+	int rc = -ESTALE;
+
+	for (int i = 0; i < JOIN_TRIES && rc == -ESTALE; i++) {
+		rc = tine_board_open(board, spec, text, sizeof(text));
+		if (rc < 0)
+			return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM,
+					      "%s", text);
+		rc = tine_board_enlist(board);
+		if (rc < 0)
+			tine_board_close(board);
+	}
+	if (rc < 0)
+		return tine_error_set(error, TINE_E_SYSTEM, "the board %s has no place left: %s",
+				      board->path, strerror(-rc));
+	return 0;
+}
+
 int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine_error *error)
 {
 	struct tine_board_spec spec = {
@@ -74,7 +97,6 @@ int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine
 	};
 	struct tine_share *share = &pool->share;
 	uint32_t condemned;
-	char text[512];
 	int rc;
 
 	share_nothing(share);
@@ -83,17 +105,15 @@ int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine
 		spec.path = NULL;
 	if (!spec.path && !spec.name && !spec.budget)
 		return 0;
-	rc = tine_board_open(&share->board, &spec, text, sizeof(text));
+	rc = join(&share->board, &spec, error);
 	if (rc < 0)
-		return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM, "%s",
-				      text);
+		return rc;
 	share->on = true;
 	share->target = tine_server_find(&share->board, target_key(&pool->conninfo));
 	share->epoch = tine_server_epoch_word(&share->board, share->target);
 	share->fair = tine_permit_fair_share(&share->board);
 	share->seen_epoch = tine_server_epoch(&share->board, share->target, &condemned);
 	share->seen_condemned = condemned;
-	tine_board_enlist(&share->board);
 	return 0;
 }
 

@@ -110,7 +110,7 @@ def test_an_outage_and_its_cause(directory):
 def test_who_wants_no_connections_has_no_number(directory):
     with Member(directory, 'name=web', 'onlooker'), Member(directory, 'name=web') as other:
         rows = section(tine(directory, 'ps').stdout, 'WORKER')
-        assert [row[0] for row in rows] == ['w1', '-']
+        assert [row[0] for row in rows] == ['w2', '-']
         assert rows[0][1] == str(other.pid)
         processes = trees(directory)[0]['processes']
         assert [(p['worker'], p['wants']) for p in processes] == [(1, True), (None, False)]

@@ -376,6 +376,7 @@ TEST(who_executes_another_program_gives_back)
 	int64_t until_ns;
 	pid_t pid;
 
+	RIG_NEEDS_EXEC();
 	rig_join(&board, "exec", 3);
 	pid = rig_member(&board, hold_and_execute);
 	rig_await(&rig_word[0], 1);
@@ -402,6 +403,7 @@ TEST(the_new_program_takes_over_from_the_old_one)
 {
 	struct tine_board board;
 
+	RIG_NEEDS_EXEC();
 	rig_join(&board, "again", 3);
 	check_child(rig_member(&board, hold_and_join_again));
 	CHECK_INT(state_of(&board, 1), ==, TINE_PLACE_FREE);

@@ -18,6 +18,14 @@
 #include "board/segment.h"
 #include "board/word.h"
 #include "support/check.h"
+#include "support/valgrind.h"
+
+/* valgrind is the program then, and starts others in its own way. */
+#define RIG_NEEDS_EXEC()                                                                           \
+	do {                                                                                       \
+		if (check_is_valgrind())                                                           \
+			SKIP("valgrind is the program that is executed");                          \
+	} while (0)
 
 #define RIG_SECONDS 20
 #define RIG_WORDS 64

@@ -4,12 +4,7 @@
 #include <time.h>
 
 #include "pool/pool.h"
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
+#include "support/valgrind.h"
 
 void rig_pause(void)
 {
@@ -20,7 +15,7 @@ void rig_pause(void)
 
 bool rig_is_valgrind(void)
 {
-	return RUNNING_ON_VALGRIND;
+	return check_is_valgrind();
 }
 
 bool rig_is_slow(void)
