@@ -76,7 +76,7 @@ uint64_t tine_process_namespace(void)
 uint64_t tine_process_boot(void)
 {
 	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-	char id[64];
+	char id[64] = "";
 
 	if (read_file("/proc/sys/kernel/random/boot_id", id, sizeof(id)) < 0)
 		return 0;

@@ -103,15 +103,13 @@ static int check_file(int fd, bool writable)
 	return st.st_size == (off_t)sizeof(struct tine_board_layout) ? 0 : -EPROTO;
 }
 
-static int map_file(int fd, bool writable, struct tine_board_layout **ret)
+/* @return NULL with errno */
+static struct tine_board_layout *map_file(int fd, bool writable)
 {
 	int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	struct tine_board_layout *map = mmap(NULL, sizeof(*map), protection, MAP_SHARED, fd, 0);
 
-	if (map == MAP_FAILED)
-		return -errno;
-	*ret = map;
-	return 0;
+	return map == MAP_FAILED ? NULL : map;
 }
 
 int tine_segment_map(const char *path, bool writable, struct tine_board_layout **ret)
@@ -120,18 +118,20 @@ int tine_segment_map(const char *path, bool writable, struct tine_board_layout *
 		open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	int rc;
 
+	*ret = NULL;
 	if (fd < 0)
 		return -errno;
 	rc = check_file(fd, writable);
 	if (rc < 0)
 		return rc;
-	rc = map_file(fd, writable, ret);
-	if (rc < 0)
-		return rc;
+	*ret = map_file(fd, writable);
+	if (!*ret)
+		return -errno;
 	if ((*ret)->magic == TINE_BOARD_MAGIC && (*ret)->layout == TINE_BOARD_LAYOUT &&
 	    (*ret)->size_bytes == sizeof(struct tine_board_layout))
 		return 0;
 	tine_segment_unmap(*ret);
+	*ret = NULL;
 	return -EPROTO;
 }
 
@@ -245,7 +245,7 @@ static int make_as(const char *draft, const char *path, const char *name,
 {
 	cleanup_(tine_closep) int fd =
 		open(draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	struct stat st;
+	struct stat st = { 0 };
 	int rc;
 
 	if (fd < 0)
@@ -253,9 +253,10 @@ static int make_as(const char *draft, const char *path, const char *name,
 	rc = allocate(fd, sizeof(struct tine_board_layout));
 	if (rc == 0 && (fchmod(fd, 0600) < 0 || fstat(fd, &st) < 0))
 		rc = -errno;
-	if (rc == 0)
-		rc = map_file(fd, true, ret);
-	if (rc == 0) {
+	*ret = rc == 0 ? map_file(fd, true) : NULL;
+	if (rc == 0 && !*ret)
+		rc = -errno;
+	if (*ret) {
 		fill(*ret, name, st.st_ino);
 		if (link(draft, path) < 0) {
 			rc = -errno;
@@ -372,7 +373,8 @@ static bool collect_one(const char *path, void *unused)
 	struct tine_board_layout *map;
 
 	(void)unused;
-	if (tine_segment_map(path, true, &map) < 0)
+	tine_segment_map(path, true, &map);
+	if (!map)
 		return true;
 	if (tine_segment_is_of_other_boot(map) ||
 	    tine_clock_ns() - atomic_load(&map->made_ns) > YOUNG_NS)

@@ -42,7 +42,7 @@ NO_HELP = {
 }
 
 
-def dedented(files):
+def shifted(files):
     """DB is indented by four, what is added to it is not."""
     return {name: text.replace(DB, DB.replace('\n    ', '\n')[4:]) if '\ndef ' in text else text
             for name, text in files.items()}
@@ -50,14 +50,14 @@ def dedented(files):
 
 @pytest.mark.parametrize('name', sorted(GOOD))
 def test_good_hooks(name, tmp_path):
-    report = lint(tmp_path, {**PRELOAD, **dedented(GOOD[name])})
+    report = lint(tmp_path, {**PRELOAD, **shifted(GOOD[name])})
     assert report.codes() == set()
     assert 'file-not-read' not in report.codes('note')
 
 
 @pytest.mark.parametrize('name', sorted(NO_HELP))
 def test_hooks_that_do_not_help(name, tmp_path):
-    report = lint(tmp_path, {**PRELOAD, **dedented(NO_HELP[name])})
+    report = lint(tmp_path, {**PRELOAD, **shifted(NO_HELP[name])})
     assert report.codes() == {'engine-before-fork'}
     assert 'file-not-read' not in report.codes('note')
 
