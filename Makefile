@@ -42,7 +42,7 @@ bench-board: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-board
 
 soak: setup-test build
-	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(SECONDS)
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(if $(SECONDS),--seconds $(SECONDS))
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak-board
 
 recycle: setup-test build
