@@ -28,7 +28,7 @@ struct tine_acquire {
 	int64_t began_ns, deadline_ns;
 	int64_t wake_ns;       /* when to look again without news */
 	int64_t share_wake_ns; /* the same, because of the board; 0: no */
-	int waiter;            /* place in the queue of the board, -1: none */
+	int waiter;            /* place in the queue of the board, -1: none (lock, to change it) */
 	int refusals;
 	_Atomic int event_fd;               /* -1, or written to at news */
 	int epoll_fd, timer_fd, watched_fd; /* of who polls, else -1 */

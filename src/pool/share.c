@@ -269,9 +269,13 @@ bool tine_share_is_too_much(const struct tine_slot *slot)
 
 void tine_share_leave_queue(struct tine_acquire *acquire)
 {
-	if (acquire->waiter >= 0)
-		tine_waiter_leave(&acquire->pool->share.board, acquire->waiter);
+	if (acquire->waiter < 0)
+		return;
+	/* Who has news for us looks at it under the lock. */
+	tine_pool_lock(acquire->pool);
+	tine_waiter_leave(&acquire->pool->share.board, acquire->waiter);
 	acquire->waiter = -1;
+	tine_pool_unlock(acquire->pool);
 }
 
 _Atomic uint32_t *tine_share_news(struct tine_acquire *acquire)

@@ -50,7 +50,7 @@ void tine_share_give(struct tine_slot *slot, int open_ms);
 /** Is a connection that comes back, or is idle, more than this process may keep? */
 bool tine_share_is_too_much(const struct tine_slot *slot);
 
-/** Leave the board's queue. */
+/** Leave the board's queue. No lock held. */
 void tine_share_leave_queue(struct tine_acquire *acquire);
 
 /** The futex and the time by which a waiter is to look again. @return NULL: not in that queue */
