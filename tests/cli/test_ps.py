@@ -113,7 +113,7 @@ def test_who_wants_no_connections_has_no_number(directory):
         assert [row[0] for row in rows] == ['w2', '-']
         assert rows[0][1] == str(other.pid)
         processes = trees(directory)[0]['processes']
-        assert [(p['worker'], p['wants']) for p in processes] == [(1, True), (None, False)]
+        assert [(p['worker'], p['wants']) for p in processes] == [(2, True), (None, False)]
 
 
 def test_summary_and_names(directory):

@@ -254,7 +254,8 @@ def test_the_server_ends_idle_sessions(cluster):
     finally:
         cluster.admin_sql('alter role app reset idle_session_timeout')
     found = report.finding('idle-dropped')
-    assert '57P05' in found['seen'] and 'FIN' in found['seen']
+    # A server that closes what it has not read all of sends RST instead of FIN.
+    assert '57P05' in found['seen'] and re.search('FIN|RST', found['seen'])
     assert 2.5 < report.facts['idle']['dropped_after_s'] < 10
     assert report.seconds < 20
 

@@ -54,6 +54,7 @@ static const struct field config_fields[] = {
 	FIELD(tine_pool_config, ping_timeout_ms),
 	FIELD(tine_pool_config, lifo),
 	FIELD(tine_pool_config, connect_retry),
+	FIELD(tine_pool_config, identity),
 	FIELD(tine_pool_config, reset),
 	FIELD(tine_pool_config, tls),
 	FIELD(tine_pool_config, keepalives_idle_s),
@@ -70,7 +71,6 @@ static const struct field config_fields[] = {
 	FIELD(tine_pool_config, budget_floor),
 	FIELD(tine_pool_config, budget_ceiling),
 	FIELD(tine_pool_config, orphan_check_ms),
-	FIELD(tine_pool_config, identity),
 };
 
 static const struct field histogram_fields[] = {
