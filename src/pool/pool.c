@@ -51,8 +51,12 @@ int64_t tine_pool_connect_timeout(const struct tine_pool *pool)
 /* Monotonic time stands still while the machine sleeps; servers and routers do not. */
 static void notice_suspend(struct tine_pool *pool)
 {
-	int64_t suspended_ns = tine_clock_suspended_ns();
+	int64_t tick_ns = tine_clock_coarse_ns(), suspended_ns;
 
+	/* Once for each tick: the kernel moves that clock on when it suspends. */
+	if (atomic_exchange(&pool->suspend_seen_ns, tick_ns) == tick_ns)
+		return;
+	suspended_ns = tine_clock_suspended_ns();
 	if (suspended_ns - atomic_load(&pool->suspended_ns) < TINE_NS_PER_S)
 		return;
 	atomic_store(&pool->suspended_ns, suspended_ns);

@@ -200,6 +200,7 @@ struct tine_pool {
 	_Atomic uint32_t condemned_epoch; /* connections born before it are closed unseen: dead, */
 	_Atomic uint32_t disposed_epoch;  /* or disposed of */
 	_Atomic int64_t suspended_ns;     /* how long the machine had slept when we looked last */
+	_Atomic int64_t suspend_seen_ns;  /* when we looked, in ticks of the coarse clock */
 	_Atomic uint32_t waiting;
 	_Atomic uint32_t listening; /* 1 << enum tine_event_kind */
 	_Atomic int64_t next_sweep_ns;

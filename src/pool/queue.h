@@ -32,6 +32,7 @@ struct tine_acquire {
 	int refusals;
 	_Atomic int event_fd;               /* -1, or written to at news */
 	int epoll_fd, timer_fd, watched_fd; /* of who polls, else -1 */
+	bool leaves_unwanted;               /* connects that nobody waits for, when it was done */
 	bool over;                          /* failed, or done */
 	tine_error error;
 };

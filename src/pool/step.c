@@ -86,6 +86,7 @@ static void count_wait(struct tine_acquire *acquire, int64_t now_ns)
 	tine_pool_lock(acquire->pool);
 	tally->slow_checkouts++;
 	tine_histogram_add(&tally->wait, (uint64_t)(now_ns - acquire->began_ns) / TINE_NS_PER_US);
+	acquire->leaves_unwanted = acquire->pool->growing > 0 && !acquire->pool->head;
 	tine_pool_unlock(acquire->pool);
 	if (acquire->pool->share.on)
 		tine_board_count_wait(&acquire->pool->share.board,
@@ -321,7 +322,10 @@ enum tine_step tine_acquire_step(struct tine_acquire *acquire, tine_conn **ret_c
 				return step;
 			continue;
 		}
-		found = acquire->slot ? drive(acquire) : tine_seek_look(acquire, tine_clock_ns());
+		found = acquire->slot
+				? drive(acquire)
+				: tine_seek_look(acquire, acquire->counted ? tine_clock_ns()
+									   : acquire->began_ns);
 		if (found == TINE_LOOK_IDLE) {
 			struct tine_slot *slot = acquire->slot;
 
@@ -345,18 +349,6 @@ enum tine_step tine_acquire_step(struct tine_acquire *acquire, tine_conn **ret_c
 	}
 }
 
-/* Everybody is served: connects that others began and left are not wanted any more. */
-static void drop_unwanted(struct tine_pool *pool)
-{
-	bool unwanted;
-
-	tine_pool_lock(pool);
-	unwanted = pool->growing > 0 && !pool->head;
-	tine_pool_unlock(pool);
-	if (unwanted)
-		tine_sweep_orphans(pool, true);
-}
-
 void tine_acquire_end(struct tine_acquire *acquire)
 {
 	struct tine_pool *pool = acquire->pool;
@@ -369,8 +361,9 @@ void tine_acquire_end(struct tine_acquire *acquire)
 			tine_checkin(slot, tine_clock_coarse_ns());
 		}
 		let_go(acquire, true);
-		if (acquire->over && acquire->error.status == 0)
-			drop_unwanted(pool);
+		/* Everybody is served: connects that others began and left are not wanted. */
+		if (acquire->over && acquire->error.status == 0 && acquire->leaves_unwanted)
+			tine_sweep_orphans(pool, true);
 		if (acquire->counted)
 			tine_pool_leave(pool);
 		acquire->counted = false;
