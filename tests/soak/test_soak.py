@@ -55,7 +55,8 @@ def fails(server, transport, seconds, *options):
 
 
 def test_bare_connections_over_fork_give_wrong_answers(server):
-    assert 'wrong answer' in fails(server, 'unix', 10, '--bare')
+    # Now and then all of them break before any two of them meet.
+    assert any('wrong answer' in fails(server, 'unix', 10, '--bare') for _ in range(4))
 
 
 def test_bare_connections_over_fork_are_lost_with_tls(server):
