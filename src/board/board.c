@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "board/permit.h"
 #include "board/process.h"
 #include "board/segment.h"
@@ -76,7 +76,7 @@ static bool look_at(const char *path, void *arg)
 	struct tine_board_layout *map;
 	int nearest;
 
-	if (tine_segment_map(path, true, &map) < 0)
+	if (tine_segment_map(path, &map) < 0)
 		return true;
 	nearest = *map->name ? INT_MAX : nearest_member(search, map);
 	tine_segment_unmap(map);
@@ -100,12 +100,8 @@ static bool find_by_ancestors(const char *directory, char ret_path[PATH_MAX])
 
 static void new_path(const char *directory, char ret_path[PATH_MAX])
 {
-	uint64_t random;
-
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-		random = (uint64_t)tine_clock_ns();
 	snprintf(ret_path, PATH_MAX, "%.4000s/tree-%d-%016llx.board", directory, (int)getpid(),
-		 (unsigned long long)random);
+		 (unsigned long long)tine_segment_name());
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
@@ -133,7 +129,7 @@ static bool is_useless(struct tine_board_layout *map)
 /* -EAGAIN: not now. */
 static int try_to_join(struct tine_board *board, const char *name)
 {
-	int rc = tine_segment_map(board->path, true, &board->map);
+	int rc = tine_segment_map(board->path, &board->map);
 
 	if (rc == -ENOENT) {
 		rc = tine_segment_make(board->path, name, &board->map);
@@ -211,7 +207,7 @@ int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, 
 	}
 	if (spec->path) {
 		snprintf(ret->path, sizeof(ret->path), "%s", spec->path);
-		rc = tine_segment_map(ret->path, true, &ret->map);
+		rc = tine_segment_map(ret->path, &ret->map);
 	} else {
 		rc = tine_segment_make_directory(directory);
 		if (rc < 0)
@@ -276,13 +272,11 @@ void tine_board_note(struct tine_board *board, enum tine_board_event_kind kind, 
 
 void tine_board_count_wait(struct tine_board *board, uint64_t wait_us)
 {
-	int bucket = wait_us ? 64 - __builtin_clzll(wait_us) : 0;
+	struct tine_board_member *member;
 
 	if (board->place < 0)
 		return;
-	atomic_fetch_add(
-		&board->map->members[board->place]
-			 .wait[bucket < TINE_BOARD_BUCKETS ? bucket : TINE_BOARD_BUCKETS - 1],
-		1);
-	atomic_fetch_add(&board->map->members[board->place].slow_checkouts, 1);
+	member = &board->map->members[board->place];
+	atomic_fetch_add(&member->wait[tine_bucket(wait_us, TINE_BOARD_BUCKETS)], 1);
+	atomic_fetch_add(&member->slow_checkouts, 1);
 }

@@ -76,6 +76,9 @@ void tine_board_reap(struct tine_board *board, bool now);
  *  @return its number, or -1: all are taken, or this member has reached its ceiling */
 int tine_permit_take(struct tine_board *board, int waiter);
 
+/** How long a server may need to end a session whose client said farewell. */
+#define TINE_PERMIT_CLOSED_MS 100
+
 /** Give it back and call who waits.
  *  @param open_ms  how long the server may still have the connection open: the permit is free only
  *                  then. 0: it is known to be closed */
@@ -187,7 +190,6 @@ enum tine_board_event_kind {
 	TINE_BOARD_FAILED, /* a connect */
 	TINE_BOARD_RECOVERED,
 	TINE_BOARD_TIMEOUT, /* of an acquire */
-	TINE_BOARD_LENT,    /* closed because somebody else waited */
 	TINE_BOARD_FORKED,
 };
 

@@ -63,11 +63,11 @@ static int pressing(const struct tine_board *board, const struct tine_count *hav
 		    int64_t now_ns)
 {
 	const struct tine_board_layout *map = board->map;
-	int sum = 0;
+	int sum = 0, places = tine_used(&map->waiters_used, TINE_BOARD_WAITERS);
 
 	if (!atomic_load_explicit(&map->waiting, memory_order_relaxed))
 		return 0;
-	for (int i = 0; i < TINE_BOARD_WAITERS; i++) {
+	for (int i = 0; i < places; i++) {
 		const struct tine_board_waiter *waiter = &map->waiters[i];
 		uint64_t word = atomic_load_explicit(&waiter->word, memory_order_relaxed);
 		int64_t since_ns = atomic_load_explicit(&waiter->since_ns, memory_order_relaxed);

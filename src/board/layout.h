@@ -53,7 +53,7 @@ struct tine_board_member {
 	_Atomic uint32_t ceiling;
 	_Atomic uint32_t wants; /* it has begun to use connections */
 	_Atomic uint64_t opened, failed;
-	_Atomic uint64_t slow_checkouts, timeouts, forks;
+	_Atomic uint64_t slow_checkouts, timeouts;
 	_Atomic uint64_t closed[TINE_BOARD_CAUSES];
 	_Atomic uint64_t wait[TINE_BOARD_BUCKETS];
 	char command[32];

@@ -6,9 +6,6 @@
 #include "board/board.h"
 #include "board/layout.h"
 
-/** How long a server may need to end a session whose client said farewell. */
-#define TINE_PERMIT_CLOSED_MS 100
-
 /* How the permits stand at one moment. */
 struct tine_count {
 	int limit;

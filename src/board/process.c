@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "board/word.h"
 
 static int read_file(const char *path, char *buf, size_t size)
@@ -75,14 +76,11 @@ uint64_t tine_process_namespace(void)
 
 uint64_t tine_process_boot(void)
 {
-	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
 	char id[64] = "";
 
 	if (read_file("/proc/sys/kernel/random/boot_id", id, sizeof(id)) < 0)
 		return 0;
-	for (const char *at = id; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
-	return hash;
+	return tine_hash_text(TINE_HASH_START, id);
 }
 
 static bool is_gone(pid_t pid)

@@ -91,40 +91,39 @@ static void collect_drafts(const char *directory)
 
 /* ---- mapping -------------------------------------------------------------------------------- */
 
-static int check_file(int fd, bool writable)
+static int check_file(int fd)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || (writable && st.st_uid != geteuid()))
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || st.st_uid != geteuid())
 		return -EPERM;
 	/* A file that is too short would be SIGBUS later. */
 	return st.st_size == (off_t)sizeof(struct tine_board_layout) ? 0 : -EPROTO;
 }
 
 /* @return NULL with errno */
-static struct tine_board_layout *map_file(int fd, bool writable)
+static struct tine_board_layout *map_file(int fd)
 {
-	int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-	struct tine_board_layout *map = mmap(NULL, sizeof(*map), protection, MAP_SHARED, fd, 0);
+	struct tine_board_layout *map =
+		mmap(NULL, sizeof(*map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return map == MAP_FAILED ? NULL : map;
 }
 
-int tine_segment_map(const char *path, bool writable, struct tine_board_layout **ret)
+int tine_segment_map(const char *path, struct tine_board_layout **ret)
 {
-	cleanup_(tine_closep) int fd =
-		open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	cleanup_(tine_closep) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	int rc;
 
 	*ret = NULL;
 	if (fd < 0)
 		return -errno;
-	rc = check_file(fd, writable);
+	rc = check_file(fd);
 	if (rc < 0)
 		return rc;
-	*ret = map_file(fd, writable);
+	*ret = map_file(fd);
 	if (!*ret)
 		return -errno;
 	if ((*ret)->magic == TINE_BOARD_MAGIC && (*ret)->layout == TINE_BOARD_LAYOUT &&
@@ -253,7 +252,7 @@ static int make_as(const char *draft, const char *path, const char *name,
 	rc = allocate(fd, sizeof(struct tine_board_layout));
 	if (rc == 0 && (fchmod(fd, 0600) < 0 || fstat(fd, &st) < 0))
 		rc = -errno;
-	*ret = rc == 0 ? map_file(fd, true) : NULL;
+	*ret = rc == 0 ? map_file(fd) : NULL;
 	if (rc == 0 && !*ret)
 		rc = -errno;
 	if (*ret) {
@@ -267,15 +266,21 @@ static int make_as(const char *draft, const char *path, const char *name,
 	return rc;
 }
 
-int tine_segment_make(const char *path, const char *name, struct tine_board_layout **ret)
+uint64_t tine_segment_name(void)
 {
-	char draft[PATH_MAX];
 	uint64_t random;
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		random = (uint64_t)tine_clock_ns() ^ (uint64_t)getpid() << 32;
-	if (snprintf(draft, sizeof(draft), "%s.%016llx", path, (unsigned long long)random) >=
-	    PATH_MAX)
+	return random;
+}
+
+int tine_segment_make(const char *path, const char *name, struct tine_board_layout **ret)
+{
+	char draft[PATH_MAX];
+
+	if (snprintf(draft, sizeof(draft), "%s.%016llx", path,
+		     (unsigned long long)tine_segment_name()) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	return make_as(draft, path, name, ret);
 }
@@ -373,7 +378,7 @@ static bool collect_one(const char *path, void *unused)
 	struct tine_board_layout *map;
 
 	(void)unused;
-	tine_segment_map(path, true, &map);
+	tine_segment_map(path, &map);
 	if (!map)
 		return true;
 	if (tine_segment_is_of_other_boot(map) ||

@@ -20,9 +20,8 @@ void tine_segment_directory(uid_t user, char ret_path[PATH_MAX]);
 int tine_segment_make_directory(char ret_path[PATH_MAX]);
 
 /** Map a file that is a board of this layout, owned by us and open to nobody else.
- *  @param writable  or to be looked at only; then it may be any user's
  *  @return 0, -EPERM, -EPROTO (another layout, or none), -ENOENT, or -errno */
-int tine_segment_map(const char *path, bool writable, struct tine_board_layout **ret);
+int tine_segment_map(const char *path, struct tine_board_layout **ret);
 
 /** Copy a board of any user into memory of one's own, for who only looks: the file can be changed
  * or cut short while it is looked at, and a copy cannot.
@@ -33,6 +32,9 @@ int tine_segment_map(const char *path, bool writable, struct tine_board_layout *
  *          (no board), -ENOMEM, or -errno */
 int tine_segment_copy(const char *path, struct tine_board_layout **ret, uid_t *ret_owner,
 		      uint32_t *ret_layout);
+
+/** A part of a name that nobody can foretell. */
+uint64_t tine_segment_name(void);
 
 /** Make a board under that path, all or nothing. @return 0, -EEXIST, -ENOSPC, or -errno */
 int tine_segment_make(const char *path, const char *name, struct tine_board_layout **ret);

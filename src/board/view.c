@@ -84,7 +84,6 @@ static void copy_counters(const struct tine_board_member *from, struct tine_view
 	to->failed = bounded(atomic_load(&from->failed));
 	to->slow_checkouts = bounded(atomic_load(&from->slow_checkouts));
 	to->timeouts = bounded(atomic_load(&from->timeouts));
-	to->forks = bounded(atomic_load(&from->forks));
 	for (int i = 0; i < TINE_VIEW_CAUSES; i++)
 		to->closed[i] = bounded(atomic_load(&from->closed[i]));
 	for (int i = 0; i < TINE_VIEW_BUCKETS; i++)

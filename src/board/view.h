@@ -39,7 +39,7 @@ struct tine_view_member {
 	int connecting, idle, busy, closing;
 	int waiting; /* places in the queue */
 	bool wants;  /* it has begun to use connections, and counts for the fair share */
-	int64_t opened, failed, slow_checkouts, timeouts, forks;
+	int64_t opened, failed, slow_checkouts, timeouts;
 	int64_t closed[TINE_VIEW_CAUSES]; /* by enum tine_cause */
 	int64_t wait[TINE_VIEW_BUCKETS];  /* slow checkouts that took under 2^n microseconds */
 	char command[32], application[64];

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "cli/elf.h"
 
 /* ---- finding it ----------------------------------------------------------------------------- */
@@ -83,23 +84,14 @@ static bool own_directory(const char *path)
 }
 
 /* The same library gets the same name, so that many starts leave one link. */
-static uint64_t hash(const char *string)
-{
-	uint64_t value = UINT64_C(14695981039346656037); /* FNV-1a */
-
-	while (*string)
-		value = (value ^ (unsigned char)*string++) * UINT64_C(1099511628211);
-	return value;
-}
-
 static int link_in(const char *directory, const char *path, char ret_path[PATH_MAX])
 {
 	const char *name = strrchr(path, '/');
 	char target[PATH_MAX];
 	ssize_t length;
 
-	if (snprintf(ret_path, PATH_MAX, "%s/%016llx", directory, (unsigned long long)hash(path)) >=
-		    PATH_MAX ||
+	if (snprintf(ret_path, PATH_MAX, "%s/%016llx", directory,
+		     (unsigned long long)tine_hash_text(TINE_HASH_START, path)) >= PATH_MAX ||
 	    !own_directory(directory))
 		return -EACCES;
 	mkdir(ret_path, 0711);

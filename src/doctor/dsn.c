@@ -155,35 +155,13 @@ static int refuse(const struct tine_dsn *dsn, const PGconn *pg, tine_error *erro
 
 /* ---- hosts ---------------------------------------------------------------------------------- */
 
-static int count_elements(const char *list)
-{
-	int count = 1;
-
-	for (; *list; list++)
-		count += *list == ',';
-	return count;
-}
-
-/* A list of one stands for all. */
-static char *element(const char *list, int index, const char *otherwise)
-{
-	size_t length;
-
-	if (!strchr(list, ','))
-		index = 0;
-	for (; index > 0; index--)
-		list += strcspn(list, ",") + 1;
-	length = strcspn(list, ",");
-	return length ? strndup(list, length) : strdup(otherwise);
-}
-
 /* fallback is what libpq puts in the place of a host that is not named. */
 static int list_hosts(struct tine_dsn *dsn, const char *fallback, tine_error *error)
 {
 	const char *host = tine_dsn_value(dsn, "host");
 	const char *hostaddr = tine_dsn_value(dsn, "hostaddr");
 	const char *port = tine_dsn_value(dsn, "port");
-	int count = count_elements(*hostaddr ? hostaddr : host);
+	int count = tine_conninfo_text_count(*hostaddr ? hostaddr : host);
 
 	dsn->hosts = calloc((size_t)count, sizeof(dsn->hosts[0]));
 	if (!dsn->hosts)
@@ -192,11 +170,10 @@ static int list_hosts(struct tine_dsn *dsn, const char *fallback, tine_error *er
 	for (int i = 0; i < count; i++) {
 		struct tine_dsn_host *entry = &dsn->hosts[i];
 
-		entry->hostaddr = element(hostaddr, i, "");
-		entry->host =
-			element(host, i,
-				entry->hostaddr && *entry->hostaddr ? entry->hostaddr : fallback);
-		entry->port = element(port, i, "5432");
+		entry->hostaddr = tine_conninfo_text_element(hostaddr, i, "");
+		entry->host = tine_conninfo_text_element(
+			host, i, entry->hostaddr && *entry->hostaddr ? entry->hostaddr : fallback);
+		entry->port = tine_conninfo_text_element(port, i, "5432");
 		if (!entry->host || !entry->hostaddr || !entry->port)
 			return no_memory(error);
 		entry->is_socket =

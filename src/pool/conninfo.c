@@ -304,28 +304,6 @@ static bool put_encryption(struct tine_conninfo *info, const struct origin *orig
 
 /* ---- hosts ---------------------------------------------------------------------------------- */
 
-static int count_elements(const char *list)
-{
-	int count = 1;
-
-	for (; *list; list++)
-		count += *list == ',';
-	return count;
-}
-
-/* A list of one stands for all. */
-static char *element(const char *list, int index, const char *otherwise)
-{
-	size_t length;
-
-	if (!strchr(list, ','))
-		index = 0;
-	for (; index > 0; index--)
-		list += strcspn(list, ",") + 1;
-	length = strcspn(list, ",");
-	return length ? strndup(list, length) : strdup(otherwise);
-}
-
 /* As libpq reads a number: blanks around it are allowed. */
 static bool read_number(const char *text, long *ret_number)
 {
@@ -374,12 +352,12 @@ static int list_hosts(struct tine_conninfo *info, const struct origin *origin)
 	const char *port = value_of(origin->effective, "port");
 	const PQconninfoOption *libpq_port = find(origin->effective, "port");
 	const char *usual = libpq_port && libpq_port->compiled ? libpq_port->compiled : "5432";
-	int count = count_elements(*hostaddr ? hostaddr : host);
+	int count = tine_conninfo_text_count(*hostaddr ? hostaddr : host);
 	int rc = 0;
 
 	/* libpq has checked that; what is not libpq may have other ideas. */
-	if ((*host && count_elements(host) != count) ||
-	    (count_elements(port) != 1 && count_elements(port) != count))
+	if ((*host && tine_conninfo_text_count(host) != count) ||
+	    (tine_conninfo_text_count(port) != 1 && tine_conninfo_text_count(port) != count))
 		return tine_error_set(origin->error, TINE_E_INVALID,
 				      "host, hostaddr and port: the lists differ in length");
 	info->hosts = calloc((size_t)count, sizeof(info->hosts[0]));
@@ -389,9 +367,9 @@ static int list_hosts(struct tine_conninfo *info, const struct origin *origin)
 	for (int i = 0; i < count && rc == 0; i++) {
 		struct tine_host *entry = &info->hosts[i];
 
-		entry->host = element(host, i, "");
-		entry->hostaddr = element(hostaddr, i, "");
-		entry->port = element(port, i, usual);
+		entry->host = tine_conninfo_text_element(host, i, "");
+		entry->hostaddr = tine_conninfo_text_element(hostaddr, i, "");
+		entry->port = tine_conninfo_text_element(port, i, usual);
 		rc = entry->host && entry->hostaddr && entry->port
 			     ? check_host(info, entry, origin->error)
 			     : no_memory(origin->error);

@@ -131,3 +131,24 @@ void tine_conninfo_text_hide(char *text, const char *secret)
 		at += stars;
 	}
 }
+
+int tine_conninfo_text_count(const char *list)
+{
+	int count = 1;
+
+	for (; *list; list++)
+		count += *list == ',';
+	return count;
+}
+
+char *tine_conninfo_text_element(const char *list, int index, const char *otherwise)
+{
+	size_t length;
+
+	if (!strchr(list, ','))
+		index = 0;
+	for (; index > 0; index--)
+		list += strcspn(list, ",") + 1;
+	length = strcspn(list, ",");
+	return length ? strndup(list, length) : strdup(otherwise);
+}

@@ -33,4 +33,12 @@ void tine_conninfo_text_mask(char *text, size_t size, const char *message, const
 /** Replace every occurrence of a secret, which is not empty, in a text. */
 void tine_conninfo_text_hide(char *text, const char *secret);
 
+/** Elements of a list with commas, as of host and port; an empty text is a list of one. */
+int tine_conninfo_text_count(const char *list);
+
+/** An element of such a list; a list of one stands for all.
+ *  @param otherwise what stands for an empty element
+ *  @return for free(); NULL without memory */
+char *tine_conninfo_text_element(const char *list, int index, const char *otherwise);
+
 #endif

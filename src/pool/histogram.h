@@ -3,13 +3,12 @@
 #ifndef TINE_POOL_HISTOGRAM_H
 #define TINE_POOL_HISTOGRAM_H
 
+#include "base/histogram.h"
 #include "tine/tine.h"
 
 static inline int tine_histogram_bucket(uint64_t us)
 {
-	int bucket = us ? 64 - __builtin_clzll(us) : 0;
-
-	return bucket < TINE_HISTOGRAM_BUCKETS ? bucket : TINE_HISTOGRAM_BUCKETS - 1;
+	return tine_bucket(us, TINE_HISTOGRAM_BUCKETS);
 }
 
 static inline void tine_histogram_add(tine_histogram *histogram, uint64_t us)

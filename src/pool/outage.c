@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "pool/error.h"
 #include "pool/share.h"
 
@@ -21,7 +22,7 @@ static int64_t pause_ns(struct tine_pool *pool, int status)
 
 	if (ns > longest_ns)
 		ns = longest_ns;
-	return ns - (int64_t)tine_pool_random((uint64_t)ns / 4);
+	return ns - (int64_t)tine_random((uint64_t)ns / 4);
 }
 
 void tine_outage_begin(struct tine_pool *pool, const tine_error *error)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "pool/config.h"
@@ -29,15 +28,6 @@ void tine_pool_unlock(struct tine_pool *pool)
 int tine_pool_limit(const struct tine_pool *pool)
 {
 	return atomic_load(&pool->pool_size) + pool->max_overflow;
-}
-
-uint64_t tine_pool_random(uint64_t below)
-{
-	uint64_t random = 0;
-
-	if (!below || getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		return 0;
-	return random % below;
 }
 
 int64_t tine_pool_connect_timeout(const struct tine_pool *pool)

@@ -257,9 +257,6 @@ void tine_pool_leave(struct tine_pool *pool);
 /** Step into a slow path: notice a fork, adopt the pool in a child. No lock held. */
 void tine_pool_enter(struct tine_pool *pool);
 
-/** A number from 0 to below, exclusive; 0 when that is 0. */
-uint64_t tine_pool_random(uint64_t below);
-
 /** The time limit for one address. */
 int64_t tine_pool_connect_timeout(const struct tine_pool *pool);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "pool/error.h"
 #include "pool/fork.h"
@@ -31,15 +32,13 @@ static const _Atomic uint32_t everything = UINT32_MAX;
 
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-	for (; text && *text; text++)
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211); /* FNV-1a */
-	return hash * UINT64_C(1099511628211);
+	return tine_hash_end(tine_hash_text(hash, text));
 }
 
 /* Which server, database and user: a hash, so that nothing of it can be read in the segment. */
 static uint64_t target_key(const struct tine_conninfo *conninfo)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
+	uint64_t hash = TINE_HASH_START;
 
 	for (int i = 0; i < conninfo->count; i++)
 		if (strcmp(conninfo->keywords[i], "dbname") == 0 ||
@@ -428,7 +427,7 @@ static bool await_end(int fd)
 
 int tine_share_farewell(struct tine_slot *slot)
 {
-	int fd, open_ms = TINE_SHARE_CLOSED_MS;
+	int fd, open_ms = TINE_PERMIT_CLOSED_MS;
 
 	if (slot->permit < 0 || !slot->pg)
 		return 0;

@@ -13,9 +13,6 @@
 #include "pool/pool.h"
 #include "pool/queue.h"
 
-/** How long a server may need to end a session whose client said farewell. */
-#define TINE_SHARE_CLOSED_MS 100
-
 /** Find or make the board that the settings ask for. @return 0 or TINE_E_INVALID, TINE_E_SYSTEM */
 int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine_error *error);
 
@@ -53,7 +50,7 @@ bool tine_share_is_too_much(const struct tine_slot *slot);
 /** Leave the board's queue. No lock held. */
 void tine_share_leave_queue(struct tine_acquire *acquire);
 
-/** The futex and the time by which a waiter is to look again. @return NULL: not in that queue */
+/** The futex that is woken when there may be a permit. @return NULL: not in that queue */
 _Atomic uint32_t *tine_share_news(struct tine_acquire *acquire);
 
 /** The name shown in pg_stat_activity: "app[w3:4711]", or as it is. */
@@ -62,7 +59,7 @@ const char *tine_share_identity(struct tine_pool *pool, const char *name, char *
 /** Why an acquire that stands in the board's queue got none: who has them. */
 void tine_share_explain(struct tine_acquire *acquire, uint64_t waited_ms, tine_error *ret_error);
 
-/** A connection of this process was found dead; others are to know. @return as the board's epoch */
+/** A connection of this process was found dead; others are to know. */
 void tine_share_died(struct tine_pool *pool, bool condemned);
 
 /** An outage began, or ended. Lock held. */

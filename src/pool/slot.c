@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "fork/sever.h"
 #include "pool/event.h"
 #include "pool/fork.h"
@@ -120,7 +121,7 @@ static int64_t age_limit(struct tine_pool *pool, int64_t now_ns)
 
 	if (!recycle_ns)
 		return TINE_NEVER_NS;
-	jitter_ns = (int64_t)tine_pool_random((uint64_t)recycle_ns / 10);
+	jitter_ns = (int64_t)tine_random((uint64_t)recycle_ns / 10);
 	return now_ns + recycle_ns - jitter_ns;
 }
 
@@ -232,7 +233,7 @@ int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
 		return tine_share_farewell(slot);
 	was_open = slot->pg != NULL;
 	tine_slot_finish(slot);
-	return was_open ? TINE_SHARE_CLOSED_MS : 0;
+	return was_open ? TINE_PERMIT_CLOSED_MS : 0;
 }
 
 void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "fork/origin.h"
 #include "pool/error.h"
 #include "pool/pool.h"
@@ -235,7 +236,7 @@ static int64_t pause_ns(const struct run *run)
 	if (pause_ms > run->options.backoff_max_ms)
 		pause_ms = run->options.backoff_max_ms;
 	pause_ms *= TINE_NS_PER_MS;
-	return pause_ms - (int64_t)tine_pool_random((uint64_t)pause_ms / 2 + 1);
+	return pause_ms - (int64_t)tine_random((uint64_t)pause_ms / 2 + 1);
 }
 
 static void back_off(const struct run *run)

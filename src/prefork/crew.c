@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "pool/error.h"
 #include "prefork/master.h"
 
@@ -17,15 +17,6 @@
 #define CAUSE_BYTES 96
 
 /* ---- back-off ------------------------------------------------------------------------------- */
-
-static int64_t random_below(int64_t limit)
-{
-	uint64_t number = 0;
-
-	if (limit <= 0 || getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		return 0;
-	return (int64_t)(number % (uint64_t)limit);
-}
 
 static int64_t backoff_ms(const tine_master_config *config, int failures)
 {
@@ -35,7 +26,7 @@ static int64_t backoff_ms(const tine_master_config *config, int failures)
 		ms *= 2;
 	if (ms > config->backoff_max_ms)
 		ms = config->backoff_max_ms;
-	return ms - random_below(ms / 4);
+	return ms - (int64_t)tine_random((uint64_t)(ms / 4));
 }
 
 static bool is_hopeless(const struct tine_master *master, const struct tine_kind *kind)
@@ -77,8 +68,7 @@ static uint64_t draw_limit(const tine_worker_config *config)
 {
 	if (config->max_units == 0)
 		return 0;
-	return (uint64_t)config->max_units +
-	       (uint64_t)random_below((int64_t)config->max_units_jitter + 1);
+	return (uint64_t)config->max_units + tine_random((uint64_t)config->max_units_jitter + 1);
 }
 
 static void let_go(struct tine_worker *worker)

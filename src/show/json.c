@@ -66,7 +66,7 @@ static json_t *process_of(const struct tine_view_member *member)
 {
 	return json_pack(
 		"{s:o, s:i, s:s, s:s, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:I, "
-		"s:I, s:I, s:I, s:o, s:o}",
+		"s:I, s:I, s:o, s:o}",
 		"worker", or_null(member->worker), "pid", member->pid, "life",
 		tine_words_life(member->life), "command", member->command, "application",
 		or_null_text(member->application), "age_ms", ms(member->age_ns), "held",
@@ -74,8 +74,8 @@ static json_t *process_of(const struct tine_view_member *member)
 		member->connecting, "closing", member->closing, "waiting", member->waiting, "wants",
 		member->wants, "floor", or_null(member->floor), "ceiling", or_null(member->ceiling),
 		"opened", (json_int_t)member->opened, "failed", (json_int_t)member->failed,
-		"timeouts", (json_int_t)member->timeouts, "forks", (json_int_t)member->forks,
-		"closed", causes_of(member), "waits", waits_of(member));
+		"timeouts", (json_int_t)member->timeouts, "closed", causes_of(member), "waits",
+		waits_of(member));
 }
 
 static json_t *processes_of(const struct tine_view *view, const struct tine_rates *rates)

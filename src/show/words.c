@@ -67,7 +67,7 @@ const char *tine_words_event(enum tine_board_event_kind kind)
 		[TINE_BOARD_REAPED] = "died",         [TINE_BOARD_OPENED] = "opened",
 		[TINE_BOARD_CLOSED] = "closed",       [TINE_BOARD_FAILED] = "failed",
 		[TINE_BOARD_RECOVERED] = "recovered", [TINE_BOARD_TIMEOUT] = "timeout",
-		[TINE_BOARD_LENT] = "lent",           [TINE_BOARD_FORKED] = "forked",
+		[TINE_BOARD_FORKED] = "forked",
 	};
 
 	return names[kind];
@@ -85,8 +85,6 @@ const char *tine_words_detail(char text[TINE_WORDS_DETAIL_BYTES],
 		snprintf(text, TINE_WORDS_DETAIL_BYTES, "a connect");
 	else if (event->kind == TINE_BOARD_TIMEOUT)
 		snprintf(text, TINE_WORDS_DETAIL_BYTES, "an acquire");
-	else if (event->kind == TINE_BOARD_LENT)
-		snprintf(text, TINE_WORDS_DETAIL_BYTES, "closed for who waits");
 	else if (event->kind == TINE_BOARD_RECOVERED)
 		snprintf(text, TINE_WORDS_DETAIL_BYTES, "target %u", event->detail);
 	return text;

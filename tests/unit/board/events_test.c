@@ -41,7 +41,7 @@ TEST(the_oldest_give_way)
 
 	rig_join(&board, "ring", 0);
 	for (uint32_t i = 0; i < 3 * TINE_BOARD_EVENTS; i++)
-		tine_board_note(&board, TINE_BOARD_LENT, i);
+		tine_board_note(&board, TINE_BOARD_FORKED, i);
 	for (int i = 0; i < TINE_BOARD_EVENTS; i++) {
 		CHECK_INT(board.map->events[i].sequence, >, 2 * TINE_BOARD_EVENTS);
 		CHECK_INT(board.map->events[i].detail, >=, 2 * TINE_BOARD_EVENTS - 1);
