@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The journal of one session: which state the statements that a program sent have left in it, as
+ * far as their text tells. It answers two questions. Can a new session be brought to the same
+ * state, and how (revive)? Does DISCARD ALL bring this one to the state of a new session, and is
+ * that needed at all (pool)?
+ *
+ * It is told what is sent, in order, and then for each of these how it ended. What a rolled back
+ * transaction undoes is undone here too: SET and LISTEN are, PREPARE and locks are not.
+ *
+ * Invariant: what replay would set is what the session has. Where the journal cannot be sure (text
+ * it does not understand, an answer that does not fit, more than TINE_JOURNAL_BYTES) it says so as
+ * an obstacle, which stays until DISCARD ALL. Not seen: what functions and triggers do inside the
+ * server (src/preload/libpq/effect.h lists the names that are known to leave something).
+ *
+ * Owns memory from malloc(). Locks: none; a journal belongs to the thread that uses the connection.
+ * Fork: a copy of memory, as good as the parent's was at that moment; a child must not use one that
+ * another thread was in.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_JOURNAL_H
+#define TINE_PRELOAD_LIBPQ_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of texts and names that one journal keeps; and the longest text that is looked at. */
+#define TINE_JOURNAL_BYTES (1024 * 1024)
+#define TINE_JOURNAL_TEXT_BYTES (8 * 1024 * 1024)
+
+/* Why a new session cannot be brought to the same state. */
+enum tine_obstacle {
+	TINE_OBSTACLE_NONE,
+	TINE_OBSTACLE_TEMPORARY, /* tables or other objects */
+	TINE_OBSTACLE_CURSOR,    /* WITH HOLD */
+	TINE_OBSTACLE_LOCK,      /* an advisory lock of the session */
+	TINE_OBSTACLE_FUNCTION,  /* a function that changes the session: set_config() and others */
+	TINE_OBSTACLE_LIBRARY,   /* LOAD */
+	TINE_OBSTACLE_CODE,      /* DO with something of these in it */
+	TINE_OBSTACLE_UNKNOWN,   /* not understood */
+	TINE_OBSTACLE_SIZE,      /* too much to keep */
+};
+
+#define TINE_JOURNAL_BUCKETS 16
+
+struct tine_journal_item;
+
+struct tine_journal_list {
+	struct tine_journal_item *first, **end; /* end: NULL is as &first */
+};
+
+struct tine_journal {
+	struct tine_journal_list settings; /* in force, oldest first */
+	struct tine_journal_list open;     /* of the transaction that is not over */
+	struct tine_journal_list sent;     /* not answered */
+	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
+	size_t bytes;
+	enum tine_obstacle obstacle;
+	bool in_block;       /* BEGIN without its end */
+	bool failed;         /* that block can only be rolled back */
+	bool batch_failed;   /* something in this pipeline, before its next sync */
+	bool is_touched;     /* something may have been left that DISCARD ALL takes away */
+	bool is_indelible;   /* something was left that DISCARD ALL does not take away */
+	bool escapes;        /* a backslash escapes in '...' */
+	bool hides;          /* characters of the encoding may have a backslash in them */
+};
+
+/** Begin with a session that has just logged in.
+ *  @param standard_strings  what the server reports as standard_conforming_strings is "on"
+ *  @param encoding  what it reports as client_encoding; NULL: unknown */
+void tine_journal_init(struct tine_journal *journal, bool standard_strings, const char *encoding);
+
+/** Forget everything and free what it has; after it the journal is one of a new session. */
+void tine_journal_clear(struct tine_journal *journal);
+
+/* ---- what is sent; to be said before the first byte leaves ---------------------------------- */
+
+/** A text: PQexec, PQsendQuery, PQexecParams, PQsendQueryParams and their like. */
+void tine_journal_sent(struct tine_journal *journal, const char *sql);
+
+/** A statement to be prepared: PQprepare, PQsendPrepare. @param types may be NULL, as there */
+void tine_journal_prepared(struct tine_journal *journal, const char *name, const char *sql,
+			   int types_count, const unsigned *types);
+
+/** A prepared statement to be executed: PQexecPrepared, PQsendQueryPrepared. */
+void tine_journal_executed(struct tine_journal *journal, const char *name);
+
+/** A prepared statement to be closed: PQclosePrepared, PQsendClosePrepared. */
+void tine_journal_closed(struct tine_journal *journal, const char *name);
+
+/** Something that leaves no state that a text could show, but must be answered in its turn: a
+ *  description, a function call by PQfn. */
+void tine_journal_other(struct tine_journal *journal);
+
+/* ---- how it ended --------------------------------------------------------------------------- */
+
+/** The oldest that was not answered has been.
+ *  @param ok           all of its results were good
+ *  @param transaction  of the session now: 'I', 'T' or 'E'; 'A' when more is under way, as in a
+ *                      pipeline */
+void tine_journal_answered(struct tine_journal *journal, bool ok, char transaction);
+
+/** A pipeline's sync was answered. */
+void tine_journal_synced(struct tine_journal *journal, char transaction);
+
+/** PQsetClientEncoding() succeeded; what libpq sends for it is not told otherwise. */
+void tine_journal_encoded(struct tine_journal *journal, const char *encoding);
+
+/** The journal has lost track, for a reason its caller has. */
+void tine_journal_confuse(struct tine_journal *journal);
+
+/* ---- what it says --------------------------------------------------------------------------- */
+
+/** What stands in the way of a new session in the same state; nothing is under way and no
+ *  transaction is open, else UNKNOWN. */
+enum tine_obstacle tine_journal_obstacle(const struct tine_journal *journal);
+
+/** For people: "a temporary table". */
+const char *tine_obstacle_text(enum tine_obstacle obstacle);
+
+/** Would DISCARD ALL make the session equal to a new one? */
+bool tine_journal_is_discardable(const struct tine_journal *journal);
+
+/** Is it equal to a new one as it is: no statement was seen that can have left anything? */
+bool tine_journal_is_clean(const struct tine_journal *journal);
+
+/* ---- how to bring a new session to the same state -------------------------------------------- */
+
+struct tine_journal_step {
+	const char *sql;
+	const char *name; /* of a statement to prepare with PQprepare; NULL: execute sql */
+	int types_count;
+	const unsigned *types;
+};
+
+struct tine_journal_walk {
+	const struct tine_journal_item *next;
+	int bucket;
+};
+
+/** One step after the other; texts are the journal's, and one text is one statement.
+ *  @param walk  zeroed before the first call
+ *  @return false when there is no more */
+bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,
+		       struct tine_journal_step *ret);
+
+#endif
