@@ -61,6 +61,8 @@ void crew_pool_begin(tine_master *master)
 	if (!getenv("CREW_POOL"))
 		return;
 	tine_pool_config_init(&config);
+	if (tine_pool_config_env(&config, &error) < 0)
+		abort();
 	config.conninfo = getenv("CREW_POOL");
 	pool = tine_pool_new(&config, &error);
 	if (!pool || tine_master_on(master, TINE_HOOK_MASTER_INIT, use_in_master, NULL) < 0 ||

@@ -15,7 +15,7 @@ def backends(cluster):
 
 def crew(cluster, tmp_path, **settings):
     conninfo = cluster.conninfo('tls') + ' application_name=crew'
-    return Crew(tmp_path, env={'CREW_POOL': conninfo}, **settings)
+    return Crew(tmp_path, env={'CREW_POOL': conninfo, 'DATABASE_URL': None}, **settings)
 
 
 def test_a_worker_finds_the_pool_empty_before_its_first_hook(cluster, tmp_path):
@@ -56,3 +56,20 @@ def test_the_connections_of_a_killed_worker_end(cluster, tmp_path):
             wait_until(lambda: len(service.workers()) == 2)
         assert service.end() == 0
         wait_until(lambda: not backends(cluster))
+
+
+def test_the_permits_of_a_killed_worker_come_back(cluster, tmp_path):
+    """The whole budget is held by the worker that dies, but for the master's own connection."""
+    with crew(cluster, tmp_path, workers=1, threads=2, budget=3,
+              acquire_timeout_ms='10s') as service:
+        victim = service.ready()['web/0']
+        for _ in range(4):
+            with service.open('query') as one, service.open('query') as other:
+                assert all(client.recv(100).startswith(b'backend ') for client in (one, other))
+                service.kill(signal.SIGKILL, victim)
+                service.wait_hooks('child_exit', of=victim)
+            victim = wait_until(lambda: service.workers().get('web/0'))
+        with service.open('query') as one, service.open('query') as other:
+            for answer in map(receive, (one, other)):
+                assert re.fullmatch(r'backend \d+\n%d web/0 0' % victim, answer)
+        assert service.end() == 0
