@@ -65,9 +65,18 @@ static void tell(struct tine_acquire *acquire, uint32_t news)
 		syscall(SYS_futex, futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-bool tine_queue_grant(struct tine_pool *pool, struct tine_slot *slot)
+struct tine_acquire *tine_queue_first(const struct tine_pool *pool)
 {
 	struct tine_acquire *first = pool->head;
+
+	while (first && first->deaf)
+		first = first->next;
+	return first;
+}
+
+bool tine_queue_grant(struct tine_pool *pool, struct tine_slot *slot)
+{
+	struct tine_acquire *first = tine_queue_first(pool);
 
 	if (!first || (atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED)))
 		return false;
@@ -81,7 +90,7 @@ void tine_queue_serve(struct tine_pool *pool)
 {
 	const uint32_t stopped = TINE_SLOW_PAUSED | TINE_SLOW_CLOSED;
 
-	while (pool->head && !(atomic_load(&pool->slow) & stopped)) {
+	while (tine_queue_first(pool) && !(atomic_load(&pool->slow) & stopped)) {
 		struct tine_slot *slot = tine_queue_take_idle(pool);
 
 		if (!slot || !tine_queue_grant(pool, slot))

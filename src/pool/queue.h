@@ -20,6 +20,7 @@ struct tine_acquire {
 	struct tine_acquire *next, *previous; /* in the queue (lock) */
 	_Atomic bool queued;                  /* (lock, to change it) */
 	bool working;                         /* has a slot to drive (lock) */
+	bool deaf;                            /* in a call that may last: given nothing (lock) */
 	bool counted;                         /* in pool->calls (lock) */
 	_Atomic uint32_t news;                /* enum tine_news; also the futex */
 	struct tine_slot *granted;            /* set before TINE_NEWS_GRANTED */
@@ -40,7 +41,10 @@ struct tine_acquire {
 void tine_queue_join(struct tine_acquire *acquire);
 void tine_queue_leave(struct tine_acquire *acquire);
 
-/** Give a slot, which is its caller's, to the first in the queue. @return false without a queue */
+/** The first in the queue that can be given something; NULL: nobody. */
+struct tine_acquire *tine_queue_first(const struct tine_pool *pool);
+
+/** Give a slot, which is its caller's, to the first in the queue. @return false without one */
 bool tine_queue_grant(struct tine_pool *pool, struct tine_slot *slot);
 
 /** Give idle slots to those who wait. */

@@ -52,11 +52,25 @@ static void hear_by_event(struct tine_acquire *acquire)
 	tine_pool_unlock(acquire->pool);
 }
 
+static void set_deaf(struct tine_acquire *acquire, bool deaf)
+{
+	tine_pool_lock(acquire->pool);
+	acquire->deaf = deaf;
+	if (!deaf)
+		tine_queue_serve(acquire->pool);
+	tine_pool_unlock(acquire->pool);
+}
+
+/* Looking up the names may take seconds. What comes back in that time goes to who can use it; what
+ * nobody took is for who is first when this is over. */
 static enum tine_look begin_connect(struct tine_acquire *acquire)
 {
-	if (tine_connect_begin(acquire->slot) == TINE_WORK_FAILED)
-		return tine_seek_connect_failed(acquire);
-	return TINE_LOOK_AGAIN;
+	enum tine_work_result began;
+
+	set_deaf(acquire, true);
+	began = tine_connect_begin(acquire->slot);
+	set_deaf(acquire, false);
+	return began == TINE_WORK_FAILED ? tine_seek_connect_failed(acquire) : TINE_LOOK_AGAIN;
 }
 
 enum tine_look tine_seek_replace(struct tine_acquire *acquire, struct tine_slot *slot, int cause,
@@ -135,6 +149,7 @@ static enum tine_look look_locked(struct tine_acquire *acquire, int64_t now_ns, 
 {
 	struct tine_pool *pool = acquire->pool;
 	uint32_t slow = atomic_load(&pool->slow);
+	const struct tine_acquire *first;
 	struct tine_slot *slot;
 
 	/* While we were on the way to the lock: whoever joins the queue now could be given two. */
@@ -148,7 +163,8 @@ static enum tine_look look_locked(struct tine_acquire *acquire, int64_t now_ns, 
 		acquire->wake_ns = acquire->deadline_ns;
 		return tine_acquire_is_patient(acquire) ? join(acquire, ret_place) : TINE_LOOK_WAIT;
 	}
-	if (!pool->head || pool->head == acquire) {
+	first = tine_queue_first(pool);
+	if (!first || first == acquire) {
 		slot = tine_queue_take_idle(pool);
 		if (slot) {
 			tine_queue_leave(acquire);

@@ -132,7 +132,7 @@ static bool is_ours(struct tine_acquire *acquire, struct tine_slot *slot)
 	tine_acquire_attach(acquire, NULL);
 	paused = atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED);
 	served = atomic_load(&acquire->news) & TINE_NEWS_GRANTED;
-	ours = !paused && !served && (!acquire->queued || pool->head == acquire);
+	ours = !paused && !served && (!acquire->queued || tine_queue_first(pool) == acquire);
 	given = !paused && !ours && tine_queue_grant(pool, slot);
 	if (ours)
 		tine_queue_leave(acquire);

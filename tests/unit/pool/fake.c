@@ -56,6 +56,8 @@ static void begin(struct fake_conn *conn, const char *const *keywords, const cha
 	struct fake_session *session = conn->session;
 
 	snprintf(session->host, sizeof(session->host), "%s", value_of(keywords, values, "host"));
+	snprintf(session->hostaddr, sizeof(session->hostaddr), "%s",
+		 value_of(keywords, values, "hostaddr"));
 	snprintf(session->sslmode, sizeof(session->sslmode), "%s",
 		 value_of(keywords, values, "sslmode"));
 	conn->plan = fake_usual;

@@ -39,6 +39,7 @@ struct fake_session {
 	int fd;            /* its number of the client's side */
 	ino_t inode;       /* of it */
 	char host[32];     /* what the client asked for */
+	char hostaddr[48]; /* likewise */
 	char sslmode[16];  /* likewise */
 	_Atomic bool open;
 	_Atomic bool silent;     /* the line was cut: nothing goes through, in either direction */
