@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* All names that tine ps and tine top use in --json; tine-ps(1) describes them. */
+/* All names that tine ps, tine top and the status page use in JSON; tine-ps(1) describes them. */
 #include "show/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "show/words.h"
@@ -36,21 +38,20 @@ static json_t *pid_of(const struct tine_view *view, int member)
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-static json_t *causes_of(const struct tine_view_member *member)
+static json_t *causes_of(const int64_t count[TINE_VIEW_CAUSES])
 {
 	json_t *closed = json_object();
 
 	for (int cause = 0; cause < TINE_CAUSE_COUNT && cause < TINE_VIEW_CAUSES; cause++)
-		json_object_set_new(closed, tine_cause_name(cause),
-				    json_integer(member->closed[cause]));
+		json_object_set_new(closed, tine_cause_name(cause), json_integer(count[cause]));
 	return closed;
 }
 
-static json_t *waits_of(const struct tine_view_member *member)
+static json_t *waits_of(int64_t count, const int64_t wait[TINE_VIEW_BUCKETS])
 {
-	return json_pack("{s:I, s:o, s:o}", "count", (json_int_t)member->slow_checkouts,
-			 "median_below_us", or_null(tine_words_quantile_us(member->wait, 0.5)),
-			 "p99_below_us", or_null(tine_words_quantile_us(member->wait, 0.99)));
+	return json_pack("{s:I, s:o, s:o}", "count", (json_int_t)count, "median_below_us",
+			 or_null(tine_words_quantile_us(wait, 0.5)), "p99_below_us",
+			 or_null(tine_words_quantile_us(wait, 0.99)));
 }
 
 static json_t *rate_of(const struct tine_rates *rates, const struct tine_rate *rate)
@@ -74,8 +75,8 @@ static json_t *process_of(const struct tine_view_member *member)
 		member->connecting, "closing", member->closing, "waiting", member->waiting, "wants",
 		member->wants, "floor", or_null(member->floor), "ceiling", or_null(member->ceiling),
 		"opened", (json_int_t)member->opened, "failed", (json_int_t)member->failed,
-		"timeouts", (json_int_t)member->timeouts, "closed", causes_of(member), "waits",
-		waits_of(member));
+		"timeouts", (json_int_t)member->timeouts, "closed", causes_of(member->closed),
+		"waits", waits_of(member->slow_checkouts, member->wait));
 }
 
 static json_t *processes_of(const struct tine_view *view, const struct tine_rates *rates)
@@ -191,6 +192,24 @@ static json_t *permits_of(const struct tine_view *view)
 			 "waiting", view->waiters_count);
 }
 
+/* Of all processes that are on the board now. */
+static void add_sums(json_t *tree, const struct tine_view *view)
+{
+	int64_t wait[TINE_VIEW_BUCKETS], closed[TINE_VIEW_CAUSES], count;
+	json_t *buckets = json_array(), *waits;
+
+	count = tine_words_sum(view, wait, closed);
+	for (int i = 0; i < TINE_VIEW_BUCKETS; i++)
+		if (wait[i])
+			json_array_append_new(buckets, json_pack("{s:I, s:I}", "below_us",
+								 (json_int_t)1 << i, "count",
+								 (json_int_t)wait[i]));
+	waits = waits_of(count, wait);
+	json_object_set_new(waits, "buckets", buckets);
+	json_object_set_new(tree, "waits", waits);
+	json_object_set_new(tree, "closed", causes_of(closed));
+}
+
 json_t *tine_json_tree(const struct tine_view *view, const struct tine_rates *rates)
 {
 	json_t *tree = json_pack("{s:s, s:b, s:b, s:s, s:I, s:I, s:i, s:o, s:{s:i, s:o}}", "tree",
@@ -200,6 +219,7 @@ json_t *tine_json_tree(const struct tine_view *view, const struct tine_rates *ra
 				 "permits", permits_of(view), "connects", "under_way", view->tokens,
 				 "limit", or_null(view->connect_parallel));
 
+	add_sums(tree, view);
 	json_object_set_new(tree, "processes", processes_of(view, rates));
 	json_object_set_new(tree, "connections", connections_of(view));
 	json_object_set_new(tree, "waiters", waiters_of(view));
@@ -208,6 +228,18 @@ json_t *tine_json_tree(const struct tine_view *view, const struct tine_rates *ra
 	if (rates)
 		json_object_set_new(tree, "per_second", rate_of(rates, &rates->all));
 	return tree;
+}
+
+json_t *tine_json_time(void)
+{
+	char text[64], date[32];
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
+	snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(now.tv_nsec / TINE_NS_PER_MS));
+	return json_string(text);
 }
 
 json_t *tine_json_problems(const struct tine_forest *forest)

@@ -15,4 +15,7 @@ json_t *tine_json_tree(const struct tine_view *view, const struct tine_rates *ra
 /** The boards that could not be read: [{"path", "why"}]. @return as tine_json_tree() */
 json_t *tine_json_problems(const struct tine_forest *forest);
 
+/** Now, in UTC: "2026-01-31T12:34:56.789Z". @return as tine_json_tree() */
+json_t *tine_json_time(void);
+
 #endif

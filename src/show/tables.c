@@ -67,13 +67,9 @@ static void add_rates(struct tine_page *page, const struct tine_rates *rates)
 static void add_waits(struct tine_page *page, const struct tine_view *view)
 {
 	char median[TINE_WORDS_AGE_BYTES], most[TINE_WORDS_AGE_BYTES];
-	int64_t wait[TINE_VIEW_BUCKETS] = { 0 }, count = 0;
+	int64_t wait[TINE_VIEW_BUCKETS], closed[TINE_VIEW_CAUSES];
+	int64_t count = tine_words_sum(view, wait, closed);
 
-	for (int i = 0; i < view->members_count; i++)
-		for (int b = 0; b < TINE_VIEW_BUCKETS; b++)
-			wait[b] += view->members[i].wait[b];
-	for (int b = 0; b < TINE_VIEW_BUCKETS; b++)
-		count += wait[b];
 	if (count == 0)
 		return;
 	tine_words_age(median, tine_words_quantile_us(wait, 0.5) * TINE_NS_PER_US);
@@ -82,28 +78,19 @@ static void add_waits(struct tine_page *page, const struct tine_view *view)
 		      (long long)count, median, most);
 }
 
-static int64_t closed_by(const struct tine_view *view, int cause)
-{
-	int64_t sum = 0;
-
-	for (int i = 0; i < view->members_count; i++)
-		sum += view->members[i].closed[cause];
-	return sum;
-}
-
 static void add_causes(struct tine_page *page, const struct tine_view *view)
 {
+	int64_t wait[TINE_VIEW_BUCKETS], closed[TINE_VIEW_CAUSES];
 	char text[400] = "";
 	size_t length = 0;
 
-	for (int cause = 0; cause < TINE_CAUSE_COUNT && cause < TINE_VIEW_CAUSES; cause++) {
-		int64_t count = closed_by(view, cause);
-
-		if (count)
-			length += (size_t)snprintf(text + length, sizeof(text) - length,
-						   "%s%lld %s", length ? ", " : "",
-						   (long long)count, tine_cause_name(cause));
-	}
+	tine_words_sum(view, wait, closed);
+	for (int cause = 0; cause < TINE_CAUSE_COUNT && cause < TINE_VIEW_CAUSES; cause++)
+		if (closed[cause])
+			length +=
+				(size_t)snprintf(text + length, sizeof(text) - length, "%s%lld %s",
+						 length ? ", " : "", (long long)closed[cause],
+						 tine_cause_name(cause));
 	if (length)
 		tine_page_add(page, TINE_PAGE_PLAIN, "closed: %s", text);
 }

@@ -120,3 +120,21 @@ int64_t tine_words_quantile_us(const int64_t wait[TINE_VIEW_BUCKETS], double sha
 	}
 	return INT64_C(1) << bucket;
 }
+
+int64_t tine_words_sum(const struct tine_view *view, int64_t ret_wait[TINE_VIEW_BUCKETS],
+		       int64_t ret_closed[TINE_VIEW_CAUSES])
+{
+	int64_t count = 0;
+
+	memset(ret_wait, 0, TINE_VIEW_BUCKETS * sizeof(*ret_wait));
+	memset(ret_closed, 0, TINE_VIEW_CAUSES * sizeof(*ret_closed));
+	for (int i = 0; i < view->members_count; i++) {
+		for (int b = 0; b < TINE_VIEW_BUCKETS; b++)
+			ret_wait[b] += view->members[i].wait[b];
+		for (int c = 0; c < TINE_VIEW_CAUSES; c++)
+			ret_closed[c] += view->members[i].closed[c];
+	}
+	for (int b = 0; b < TINE_VIEW_BUCKETS; b++)
+		count += ret_wait[b];
+	return count;
+}

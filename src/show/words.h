@@ -36,4 +36,9 @@ const char *tine_words_user(char *text, size_t size, uid_t user);
 /** Microseconds below which a share of slow checkouts stayed. @return 0 when there were none */
 int64_t tine_words_quantile_us(const int64_t wait[TINE_VIEW_BUCKETS], double share);
 
+/** The waits and the ends of connections of all processes of a tree. @return the sum of the waits
+ */
+int64_t tine_words_sum(const struct tine_view *view, int64_t ret_wait[TINE_VIEW_BUCKETS],
+		       int64_t ret_closed[TINE_VIEW_CAUSES]);
+
 #endif

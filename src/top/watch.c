@@ -102,18 +102,6 @@ void tine_watch_write_page(struct tine_watch *watch)
 
 /* ---- for programs --------------------------------------------------------------------------- */
 
-static json_t *time_of_day(void)
-{
-	char text[64], date[32];
-	struct timespec now;
-	struct tm tm;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-	snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(now.tv_nsec / TINE_NS_PER_MS));
-	return json_string(text);
-}
-
 json_t *tine_watch_json(const struct tine_watch *watch)
 {
 	json_t *trees = json_array();
@@ -121,6 +109,6 @@ json_t *tine_watch_json(const struct tine_watch *watch)
 	for (int i = 0; i < watch->forest->trees_count; i++)
 		json_array_append_new(trees,
 				      tine_json_tree(watch->forest->trees[i], watch->rates[i]));
-	return json_pack("{s:o, s:o, s:o}", "time", time_of_day(), "trees", trees, "not_shown",
+	return json_pack("{s:o, s:o, s:o}", "time", tine_json_time(), "trees", trees, "not_shown",
 			 tine_json_problems(watch->forest));
 }

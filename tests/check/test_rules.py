@@ -23,6 +23,7 @@ LAYERS = {
     'preload': {'base', 'fork'},
     'show': {'base', 'board'},
     'top': {'base', 'board', 'show'},
+    'web': {'base', 'board', 'show'},
     'cli': {'base', 'board', 'show'},
     'doctor': {'base', 'pool'},
 }

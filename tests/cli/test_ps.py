@@ -87,6 +87,8 @@ def test_json_says_the_same(directory):
         assert (process['held'], process['idle'], process['busy']) == (1, 1, 0)
         assert (process['opened'], process['closed']['lost'], process['floor']) == (1, 1, 1)
         assert process['waits'] == {'count': 1, 'median_below_us': 1024, 'p99_below_us': 1024}
+        assert tree['waits'] == {**process['waits'], 'buckets': [{'below_us': 1024, 'count': 1}]}
+        assert tree['closed'] == process['closed']
         assert (connection['permit'], connection['state']) == (held, 'idle')
         assert (connection['backend_pid'], connection['label']) == (99, 'label')
         assert connection['transaction'] == 'none' and connection['pid'] == member.pid
