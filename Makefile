@@ -9,7 +9,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test install lint fuzz bench-guard bench-pool bench-board soak recycle setup-build \
+.PHONY: all build demo test install lint fuzz suites bench-guard bench-pool bench-board soak recycle setup-build \
 	setup-test clean
 
 all: build
@@ -31,6 +31,9 @@ lint: setup-test build
 
 fuzz: setup-test
 	@tools/fuzz $(SECONDS_EACH)
+
+suites: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/suites
 
 bench-guard: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-guard
