@@ -9,7 +9,7 @@ import threading
 import time
 
 from support.cluster import Cluster
-from support.procs import tine_path, wait_until
+from support.procs import tine_path
 
 DOCTOR_SECONDS = 120
 GRADES = ['ok', 'note', 'warning', 'hazard']
@@ -63,27 +63,13 @@ def examine(conninfo, *options, **how):
 class Server(Cluster):
     """A server whose settings and pg_hba.conf can be changed while it runs."""
 
-    def _options(self):
-        options = super()._options()
-        del options['ssl']
-        return options
-
     def start(self):
         super().start()
         self._hba = self._read_hba()
-        self.reload(ssl='on')
         return self
 
     def examine(self, *options, transport='tls', **extra):
         return examine(self.conninfo(transport, **extra), *options, secrets=[self.password])
-
-    def reload(self, **settings):
-        """Change settings, and wait until they hold."""
-        before = self.admin_sql('select pg_conf_load_time()')
-        for name, value in settings.items():
-            self.admin_sql("alter system set %s = '%s'" % (name, value))
-        self.admin_sql('select pg_reload_conf()')
-        wait_until(lambda: self.admin_sql('select pg_conf_load_time()') != before)
 
     @contextlib.contextmanager
     def set(self, **settings):
@@ -94,7 +80,7 @@ class Server(Cluster):
         finally:
             for name in settings:
                 self.admin_sql('alter system reset %s' % name)
-            self.reload(ssl='on')
+            self.reload()
 
     def _read_hba(self):
         with open(os.path.join(self.data, 'pg_hba.conf'), encoding='ascii') as file:

@@ -11,19 +11,9 @@ from support.libtine import Error, Pool, Status
 from support.procs import wait_until
 
 
-class Reloadable(Cluster):
-    """A server whose ssl can be changed while it runs: not set on its command line."""
-
-    def _options(self):
-        options = super()._options()
-        del options['ssl']
-        return options
-
-
 @pytest.fixture(scope='module')
 def server():
-    with Reloadable() as cluster:
-        reload(cluster, ssl='on')
+    with Cluster() as cluster:
         yield cluster
 
 
@@ -38,20 +28,11 @@ def certified(server, authority):
     def put(**what):
         authority.issue(server.dir, **what)
         server._give(os.path.join(server.dir, 'server.key'))
-        reload(server)
+        server.reload()
     saved = authority.save(server.dir)
     yield put
     saved.restore()
-    reload(server)
-
-
-def reload(server, **settings):
-    """Change settings, and wait until they hold."""
-    before = server.admin_sql('select pg_conf_load_time()')
-    for name, value in settings.items():
-        server.admin_sql("alter system set %s = '%s'" % (name, value))
-    server.admin_sql('select pg_reload_conf()')
-    wait_until(lambda: server.admin_sql('select pg_conf_load_time()') != before)
+    server.reload()
 
 
 def refusal(pool):
@@ -100,7 +81,7 @@ def test_by_name(server, tls, ssl):
 
 @pytest.mark.parametrize('conninfo', [{}, {'sslmode': 'require'}])
 def test_a_server_without_tls_is_refused_at_once(server, conninfo):
-    reload(server, ssl='off')
+    server.reload(ssl='off')
     try:
         with Pool(bare(server, **conninfo), connect_retry=True) as pool:
             text = refusal(pool)
@@ -112,7 +93,7 @@ def test_a_server_without_tls_is_refused_at_once(server, conninfo):
         with Pool(bare(server), tls='prefer') as pool:
             assert works(pool, ssl=False)
     finally:
-        reload(server, ssl='on')
+        server.reload(ssl='on')
 
 
 def test_f34_no_way_back_into_clear_text(server):
@@ -121,7 +102,7 @@ def test_f34_no_way_back_into_clear_text(server):
     with Pool(bare(server), tls='prefer', pool_size=2, max_overflow=0) as pool:
         with pool.acquire() as first:
             assert first.pg.ssl_in_use
-            reload(server, ssl='off')
+            server.reload(ssl='off')
             try:
                 # the one there is goes on, encrypted; a further one is refused
                 assert first.value('select 1') == '1'
@@ -132,7 +113,7 @@ def test_f34_no_way_back_into_clear_text(server):
                 pool.dispose()
                 assert 'SSL' in refusal(pool)
             finally:
-                reload(server, ssl='on')
+                server.reload(ssl='on')
         grow_old()
         wait_until(lambda: works_now(pool), 2 + MARGIN)
 

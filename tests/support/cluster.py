@@ -10,6 +10,7 @@ process is killed.
 """
 
 import atexit
+import contextlib
 import glob
 import os
 import pwd
@@ -144,8 +145,26 @@ class Cluster:
 
     def restart(self, sig=signal.SIGINT):
         """Stop and start on the same port with the same data; every session is cut."""
+        with self.away(sig):
+            pass
+
+    @contextlib.contextmanager
+    def away(self, sig=signal.SIGINT):
+        """No server for the time of a `with` block."""
         self._stop_server(sig)
-        self._start_server()
+        try:
+            yield
+        finally:
+            self._start_server()
+
+    def reload(self, **settings):
+        """Change settings while it runs, such as ssl='off', and wait until they hold."""
+        before = self.admin_sql('select pg_conf_load_time()')
+        for name, value in settings.items():
+            self.admin_sql("alter system set %s = '%s'" % (name, value))
+        self.admin_sql('select pg_reload_conf()')
+        procs.wait_until(lambda: self.admin_sql('select pg_conf_load_time()') != before, 30,
+                         'the reload of PostgreSQL')
 
     # --- how to reach it ---
 
@@ -257,6 +276,9 @@ class Cluster:
             raise RuntimeError('%s ended with %d:\n%s' % (args[0], done.returncode, done.stdout))
 
     def _write_access(self):
+        # Not on the command line, which could not be overruled while the server runs.
+        with open(os.path.join(self.data, 'postgresql.conf'), 'a', encoding='ascii') as file:
+            file.write('ssl = on\n')
         maps = ''.join('control %s postgres\n' % name for name in
                        {self._account.pw_name, self._server_account.pw_name})
         for name, text in (('pg_hba.conf', HBA), ('pg_ident.conf', maps)):
@@ -270,7 +292,7 @@ class Cluster:
         return {
             'port': self.port, 'listen_addresses': ','.join(addresses),
             'unix_socket_directories': self.socket_dir, 'max_connections': self.max_connections,
-            'ssl': 'on', 'ssl_cert_file': os.path.join(self.dir, 'server.crt'),
+            'ssl_cert_file': os.path.join(self.dir, 'server.crt'),
             'ssl_key_file': os.path.join(self.dir, 'server.key'), 'ssl_ca_file': self.ca,
             'password_encryption': 'scram-sha-256', 'fsync': 'off', 'synchronous_commit': 'off',
             'full_page_writes': 'off', 'shared_buffers': '32MB', 'log_timezone': 'UTC',
