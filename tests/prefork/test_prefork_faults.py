@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """Workers that hang, die, leak, do not listen or never start; and what they leave: nothing."""
+import glob
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -316,3 +318,35 @@ def test_orphans_of_others_are_reaped(tmp_path):
         crew.wait_log('master: reaped 1 processes of others')
         assert [event.of for event in crew.hooks('child_exit')] == [worker]
         assert crew.end() == 0
+
+
+def children(pid):
+    """Of all its threads."""
+    found = []
+    for path in glob.glob('/proc/%d/task/*/children' % pid):
+        with open(path, encoding='ascii') as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def test_as_process_1(tmp_path):
+    """As in a container: its own signals, and what its workers leave behind."""
+    prefix = ('unshare', '--pid', '--fork', '--kill-child')
+    if subprocess.run([*prefix, 'true'], capture_output=True, check=False).returncode != 0:
+        pytest.skip('no namespace of process numbers here')
+    with Crew(tmp_path, workers=1, prefix=prefix) as crew:
+        crew.wait_log('all workers are ready')
+        assert crew.hooks('master_ready')[0].pid == 1
+        master, = children(crew.pid)
+        worker, = children(master)
+        crew.ask('fork')
+        orphan, = children(worker)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: orphan in children(master))
+        os.kill(orphan, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists('/proc/%d' % orphan))
+        crew.wait_log('master: reaped 1 processes of others')
+        os.kill(master, signal.SIGHUP)
+        crew.wait_hooks('after_reload')
+        os.kill(master, signal.SIGTERM)
+        assert crew.wait() == 0
