@@ -11,7 +11,7 @@
  * Invariant: what replay would set is what the session has. Where the journal cannot be sure (text
  * it does not understand, an answer that does not fit, more than TINE_JOURNAL_BYTES) it says so as
  * an obstacle, which stays until DISCARD ALL. Not seen: what functions and triggers do inside the
- * server (src/preload/libpq/effect.h lists the names that are known to leave something).
+ * server, but for those whose names are known (call.c).
  *
  * Owns memory from malloc(). Locks: none; a journal belongs to the thread that uses the connection.
  * Fork: a copy of memory, as good as the parent's was at that moment; a child must not use one that
@@ -24,53 +24,45 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "preload/libpq/effect.h"
+
 /* Of texts and names that one journal keeps; and the longest text that is looked at. */
 #define TINE_JOURNAL_BYTES (1024 * 1024)
 #define TINE_JOURNAL_TEXT_BYTES (8 * 1024 * 1024)
 
-/* Why a new session cannot be brought to the same state. */
-enum tine_obstacle {
-	TINE_OBSTACLE_NONE,
-	TINE_OBSTACLE_TEMPORARY, /* tables or other objects */
-	TINE_OBSTACLE_CURSOR,    /* WITH HOLD */
-	TINE_OBSTACLE_LOCK,      /* an advisory lock of the session */
-	TINE_OBSTACLE_FUNCTION,  /* a function that changes the session: set_config() and others */
-	TINE_OBSTACLE_LIBRARY,   /* LOAD */
-	TINE_OBSTACLE_CODE,      /* DO with something of these in it */
-	TINE_OBSTACLE_UNKNOWN,   /* not understood */
-	TINE_OBSTACLE_SIZE,      /* too much to keep */
-};
-
-#define TINE_JOURNAL_BUCKETS 16
+#define TINE_JOURNAL_BUCKETS 64
 
 struct tine_journal_item;
 
 struct tine_journal_list {
-	struct tine_journal_item *first, **end; /* end: NULL is as &first */
+	struct tine_journal_item *first, *last;
 };
 
 struct tine_journal {
 	struct tine_journal_list settings; /* in force, oldest first */
 	struct tine_journal_list open;     /* of the transaction that is not over */
-	struct tine_journal_list sent;     /* not answered */
+	struct tine_journal_list sent;     /* not answered, and it matters how it ends */
 	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
 	size_t bytes;
+	unsigned quiet; /* sent before these, not answered, and it does not matter */
 	enum tine_obstacle obstacle;
-	bool in_block;       /* BEGIN without its end */
-	bool failed;         /* that block can only be rolled back */
-	bool batch_failed;   /* something in this pipeline, before its next sync */
-	bool is_touched;     /* something may have been left that DISCARD ALL takes away */
-	bool is_indelible;   /* something was left that DISCARD ALL does not take away */
-	bool escapes;        /* a backslash escapes in '...' */
-	bool hides;          /* characters of the encoding may have a backslash in them */
+	enum tine_obstacle lasting; /* one that DISCARD ALL does not remove */
+	bool in_block;              /* BEGIN without its end */
+	bool failed;                /* that block can only be rolled back */
+	bool batch_failed;          /* something in this pipeline, before its next sync */
+	bool is_touched;            /* something may be left that DISCARD ALL takes away */
+	bool is_indelible;          /* something may be left that it does not take away */
+	bool escapes;               /* a backslash escapes in '...' */
+	bool hides;                 /* characters of the encoding may have a backslash in them */
 };
 
-/** Begin with a session that has just logged in.
+/** Begin with a session that has just logged in. The journal is not looked at before.
  *  @param standard_strings  what the server reports as standard_conforming_strings is "on"
  *  @param encoding  what it reports as client_encoding; NULL: unknown */
 void tine_journal_init(struct tine_journal *journal, bool standard_strings, const char *encoding);
 
-/** Forget everything and free what it has; after it the journal is one of a new session. */
+/** Forget everything and free what it has; after it the journal is one of a new session, with the
+ *  same settings at its start. */
 void tine_journal_clear(struct tine_journal *journal);
 
 /* ---- what is sent; to be said before the first byte leaves ---------------------------------- */
@@ -111,8 +103,8 @@ void tine_journal_confuse(struct tine_journal *journal);
 
 /* ---- what it says --------------------------------------------------------------------------- */
 
-/** What stands in the way of a new session in the same state; nothing is under way and no
- *  transaction is open, else UNKNOWN. */
+/** What stands in the way of a new session in the same state. While something is under way, or a
+ *  transaction is open, that is UNKNOWN. */
 enum tine_obstacle tine_journal_obstacle(const struct tine_journal *journal);
 
 /** For people: "a temporary table". */
@@ -135,10 +127,11 @@ struct tine_journal_step {
 
 struct tine_journal_walk {
 	const struct tine_journal_item *next;
-	int bucket;
+	int list;
 };
 
-/** One step after the other; texts are the journal's, and one text is one statement.
+/** One step after the other; texts are the journal's, and one text is one statement, of which some
+ *  return a row.
  *  @param walk  zeroed before the first call
  *  @return false when there is no more */
 bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,

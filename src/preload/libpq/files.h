@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The files that decided about a login: of passwords, services, certificates, keys and revocations.
+ * When one of them is another, or was changed, a connection that was made by them is not given to
+ * anybody who would be read the new ones.
+ *
+ * Pure but for stat(); the list's memory is malloc()'s. Locks, fork: none.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_FILES_H
+#define TINE_PRELOAD_LIBPQ_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpq-fe.h>
+
+struct tine_files {
+	char *paths; /* one after the other, each with its NUL, and one more NUL; NULL: none */
+	uint64_t identity;
+};
+
+/** Note the files of a connection that has just been made.
+ *  @param options  what PQconninfo() says of it; borrowed
+ *  @return false without memory */
+bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options);
+
+/** Are they all what they were? */
+bool tine_files_are_same(const struct tine_files *files);
+
+void tine_files_free(struct tine_files *files);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/key.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "preload/libpq/siphash.h"
+
+/* ---- the secret of this process ------------------------------------------------------------- */
+
+static uint64_t secret[2];
+static _Atomic int secret_state; /* 0: none, 1: being made, 2: there */
+
+static bool have_secret(void)
+{
+	int none = 0;
+
+	if (atomic_load_explicit(&secret_state, memory_order_acquire) == 2)
+		return true;
+	/* Who comes while it is made does without, this once. */
+	if (!atomic_compare_exchange_strong(&secret_state, &none, 1))
+		return false;
+	if (getrandom(secret, sizeof(secret), GRND_NONBLOCK) != sizeof(secret)) {
+		atomic_store(&secret_state, 0);
+		return false;
+	}
+	atomic_store_explicit(&secret_state, 2, memory_order_release);
+	return true;
+}
+
+/* ---- what it is made of --------------------------------------------------------------------- */
+
+/* With its NUL, so that two texts are never one; no text is not the empty one. */
+static void add_text(struct tine_siphash *hash, const char *text)
+{
+	if (text)
+		tine_siphash_add(hash, text, strlen(text) + 1);
+	else
+		tine_siphash_add(hash, "\xff", 2);
+}
+
+bool tine_key_is_conninfo(const char *dbname)
+{
+	return strncmp(dbname, "postgresql://", 13) == 0 ||
+	       strncmp(dbname, "postgres://", 11) == 0 || strchr(dbname, '=');
+}
+
+static bool has_name_apart(const struct tine_login *login)
+{
+	if (login->conninfo)
+		return false;
+	for (int i = 0; login->expand_dbname && login->keywords[i]; i++)
+		if (login->values[i] && strcmp(login->keywords[i], "dbname") == 0 &&
+		    tine_key_is_conninfo(login->values[i]))
+			return false;
+	return true;
+}
+
+static bool is_application(const char *keyword)
+{
+	return strcmp(keyword, "application_name") == 0 ||
+	       strcmp(keyword, "fallback_application_name") == 0;
+}
+
+static void add_arguments(struct tine_siphash *hash, const struct tine_login *login)
+{
+	bool name_apart = has_name_apart(login);
+
+	if (login->conninfo) {
+		add_text(hash, login->conninfo);
+		return;
+	}
+	for (int i = 0; login->keywords[i]; i++) {
+		if (name_apart && is_application(login->keywords[i]))
+			continue;
+		add_text(hash, login->keywords[i]);
+		add_text(hash, login->values[i]);
+	}
+	tine_siphash_add(hash, &login->expand_dbname, sizeof(login->expand_dbname));
+}
+
+/* libpq's own, and what decides for the libraries that it uses. */
+static bool is_of_interest(const char *variable)
+{
+	static const char *const prefixes[] = { "PG",        "HOME=",         "KRB5",
+						"SSL_CERT_", "OPENSSL_CONF=", "SSLKEYLOGFILE=" };
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
+		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+static void add_environment(struct tine_siphash *hash)
+{
+	for (char **variable = environ; variable && *variable; variable++)
+		if (is_of_interest(*variable))
+			add_text(hash, *variable);
+}
+
+/* Who asks, and from where: names of files and sockets may be relative. */
+static bool add_process(struct tine_siphash *hash)
+{
+	struct {
+		uid_t uid, euid;
+		gid_t gid, egid;
+		dev_t device;
+		ino_t inode;
+	} process;
+	struct stat here;
+
+	memset(&process, 0, sizeof(process));
+	if (stat(".", &here) < 0)
+		return false;
+	process.uid = getuid();
+	process.euid = geteuid();
+	process.gid = getgid();
+	process.egid = getegid();
+	process.device = here.st_dev;
+	process.inode = here.st_ino;
+	tine_siphash_add(hash, &process, sizeof(process));
+	return true;
+}
+
+bool tine_key_make(struct tine_key *ret, const struct tine_login *login)
+{
+	struct tine_siphash hash;
+
+	if (!have_secret())
+		return false;
+	tine_siphash_begin(&hash, secret);
+	tine_siphash_add(&hash, &login->copy, sizeof(login->copy));
+	add_arguments(&hash, login);
+	add_text(&hash, NULL);
+	add_environment(&hash);
+	if (!add_process(&hash))
+		return false;
+	tine_siphash_end(&hash, ret->words);
+	return true;
+}
+
+const char *tine_key_application(const struct tine_login *login)
+{
+	const char *name = NULL, *fallback = NULL, *variable = getenv("PGAPPNAME");
+
+	if (!has_name_apart(login))
+		return NULL;
+	for (int i = 0; login->keywords[i]; i++) {
+		const char *value = login->values[i];
+
+		if (!value || !*value)
+			continue;
+		if (strcmp(login->keywords[i], "application_name") == 0)
+			name = value;
+		else if (strcmp(login->keywords[i], "fallback_application_name") == 0)
+			fallback = value;
+	}
+	if (!name)
+		name = variable;
+	if (!name)
+		name = fallback;
+	return name ? name : "";
+}

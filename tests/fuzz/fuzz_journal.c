@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Whatever a program sends: the journal keeps within its bounds, and what it would replay is, read
+ * as a program's own statements, the state that it says there is. Lines of the input are texts; the
+ * first byte of each says how it ends.
+ */
+#include "preload/libpq/journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static void check(bool good)
+{
+	if (!good)
+		__builtin_trap();
+}
+
+static void answer(struct tine_journal *journal, char how)
+{
+	static const char transactions[] = "IIIITTEA";
+
+	tine_journal_answered(journal, how & 8, transactions[how & 7]);
+	if ((how & 7) == 7)
+		tine_journal_synced(journal, 'I');
+}
+
+static void feed(struct tine_journal *journal, char *line)
+{
+	char how = line[0], *sql = how ? line + 1 : line;
+
+	if ((how & 0x30) == 0x30)
+		tine_journal_sent(journal, sql);
+	else if ((how & 0x30) == 0x20)
+		tine_journal_prepared(journal, "p", sql, 0, NULL);
+	else if ((how & 0x30) == 0x10)
+		tine_journal_executed(journal, "p");
+	else
+		tine_journal_closed(journal, sql);
+	answer(journal, how);
+}
+
+static bool is_same(const struct tine_journal_step *a, const struct tine_journal_step *b)
+{
+	return strcmp(a->sql, b->sql) == 0 && !a->name == !b->name;
+}
+
+static void replay(const struct tine_journal *journal)
+{
+	struct tine_journal_walk walk = { 0 }, other_walk = { 0 };
+	struct tine_journal_step step, other_step;
+	struct tine_journal other;
+
+	tine_journal_init(&other, true, NULL);
+	while (tine_journal_next(journal, &walk, &step)) {
+		if (step.name)
+			tine_journal_prepared(&other, step.name, step.sql, 0, NULL);
+		else
+			tine_journal_sent(&other, step.sql);
+		tine_journal_answered(&other, true, 'I');
+	}
+	/* That a setting was made aside shows as set_config(), which is told as one. */
+	if (!journal->is_indelible && !other.is_indelible) {
+		memset(&walk, 0, sizeof(walk));
+		while (tine_journal_next(journal, &walk, &step)) {
+			check(tine_journal_next(&other, &other_walk, &other_step));
+			/* Buckets are walked in the order that chance gave their items. */
+			check(step.name || is_same(&step, &other_step) || walk.list > 1);
+		}
+		check(!tine_journal_next(&other, &other_walk, &other_step));
+	}
+	tine_journal_clear(&other);
+	check(!other.bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+	struct tine_journal journal;
+	char *text = malloc(length + 1), *line, *rest = text;
+
+	memcpy(text, bytes, length);
+	text[length] = '\0';
+	tine_journal_init(&journal, true, length % 2 ? "UTF8" : "SJIS");
+	while ((line = strsep(&rest, "\x01")) != NULL)
+		feed(&journal, line);
+	check(journal.bytes <= TINE_JOURNAL_BYTES);
+	check(!tine_journal_is_clean(&journal) || tine_journal_is_discardable(&journal));
+	if (tine_journal_obstacle(&journal) == TINE_OBSTACLE_NONE)
+		replay(&journal);
+	tine_journal_clear(&journal);
+	check(!journal.bytes && tine_journal_is_clean(&journal));
+	free(text);
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* SipHash-2-4-128 gives what OpenSSL's does: openssl mac -macopt size:16 SipHash. */
+#include "preload/libpq/siphash.h"
+
+#include "support/check.h"
+
+static const uint64_t key[2] = { UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908) };
+
+/* Of the bytes 0, 1, 2, ... under the key 00 to 0f. */
+static const struct {
+	size_t length;
+	const char *hash;
+} rows[] = {
+	{ 0, "a3817f04ba25a8e66df67214c7550293" },  { 1, "da87c1d86b99af44347659119b22fc45" },
+	{ 7, "a1f1ebbed8dbc153c0b84aa61ff08239" },  { 8, "3b62a9ba6258f5610f83e264f31497b4" },
+	{ 15, "5493e99933b0a8117e08ec0f97cfc3d9" }, { 16, "6ee2a4ca67b054bbfd3315bf85230577" },
+	{ 63, "5150d1772f50834a503e069a973fbd7c" },
+};
+
+static void check_hash(struct tine_siphash *hash, const char *expected)
+{
+	uint64_t words[2];
+	char text[33];
+
+	tine_siphash_end(hash, words);
+	for (int i = 0; i < 16; i++)
+		snprintf(text + 2 * i, 3, "%02x", (unsigned)(words[i / 8] >> i % 8 * 8 & 0xff));
+	CHECK_STR(text, expected);
+}
+
+TEST(known_hashes)
+{
+	unsigned char bytes[64];
+
+	for (int i = 0; i < 64; i++)
+		bytes[i] = (unsigned char)i;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		for (size_t cut = 0; cut <= rows[i].length; cut++) {
+			struct tine_siphash hash;
+
+			/* In two parts, and then byte by byte. */
+			tine_siphash_begin(&hash, key);
+			tine_siphash_add(&hash, bytes, cut);
+			tine_siphash_add(&hash, bytes + cut, rows[i].length - cut);
+			check_hash(&hash, rows[i].hash);
+			tine_siphash_begin(&hash, key);
+			for (size_t at = 0; at < rows[i].length; at++)
+				tine_siphash_add(&hash, bytes + at, 1);
+			check_hash(&hash, rows[i].hash);
+		}
+}
+
+CHECK_TABLE(T(known_hashes))
