@@ -64,6 +64,7 @@ struct tine_settings {
 	bool help;
 	const char *name;
 	int budget;
+	bool no_revive;
 };
 
 struct tine_option {

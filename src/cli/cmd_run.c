@@ -49,7 +49,8 @@ static int set_environment(const struct tine_settings *settings, const char *lib
 		return errno = E2BIG, -1;
 	if (setenv("LD_PRELOAD", preload, 1) < 0 || set_log(settings->log) < 0 ||
 	    set_flag("TINE_QUIET", settings->quiet) < 0 ||
-	    set_flag("TINE_VERBOSE", settings->verbose) < 0)
+	    set_flag("TINE_VERBOSE", settings->verbose) < 0 ||
+	    set_flag("TINE_NO_REVIVE", settings->no_revive) < 0)
 		return -1;
 	return settings->ports ? setenv("TINE_PORT", settings->ports, 1) : unsetenv("TINE_PORT");
 }

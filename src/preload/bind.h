@@ -20,7 +20,7 @@
 
 #include <stdbool.h>
 
-/* Set by our dlopen() in its thread. */
+/* Set by tine_bind_will_load() in the thread that is in our dlopen(). */
 extern __thread bool tine_bind_pending;
 
 /* The hooks, by name; filled by hooks.c through a linker section. */
@@ -29,9 +29,19 @@ struct tine_hook {
 	void *function;
 };
 
-/** Look through the libraries that have come, and lead the SSL_read of each libpq to tls.c; clears
- * tine_bind_pending. errno is kept. */
+/** Look through the libraries that have come, lead the SSL_read of each libpq to tls.c, and show
+ * each libpq to the level above (guard.h); clears tine_bind_pending. errno is kept. */
 void tine_bind_new_libraries(void);
+
+/** dlopen() is about to be called in this thread. */
+void tine_bind_will_load(void);
+
+/** May a page that the loader protects be made read-only again? Not while another thread may be
+ *  inside dlopen(). One that called dlopen() and nothing hooked since counts as inside. */
+bool tine_bind_may_protect(void);
+
+/** In a forked child: other threads, which may have been in dlopen(), are not there any more. */
+void tine_bind_in_child(void);
 
 /** Is this the file name of a libpq: libpq.so.5, or a wheel's renamed copy libpq-9b38f5e3.so.5.17?
  */

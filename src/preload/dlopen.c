@@ -19,9 +19,10 @@ __attribute__((noinline)) static void note(void)
 {
 	if (tine_bind_pending)
 		tine_bind_new_libraries();
-	tine_bind_pending = true;
+	/* Before the note is made: our own dlsym() would take it for done. */
 	if (!real_dlopen)
 		real_dlopen = dlsym(RTLD_NEXT, "dlopen");
+	tine_bind_will_load();
 }
 
 __attribute__((visibility("default"))) void *hook_dlopen(const char *file,

@@ -19,7 +19,14 @@ static bool quiet, verbose;
 /* Of the thread that forks. */
 static __thread sigset_t mask_before_fork;
 
-static void say(struct tine_text *text)
+const struct tine_guard_level *tine_guard_level;
+
+bool tine_guard_is_verbose(void)
+{
+	return verbose;
+}
+
+void tine_guard_say(struct tine_text *text)
 {
 	tine_sink_write(&sink, text);
 }
@@ -33,7 +40,7 @@ static void say_report(const struct tine_report *report, const char *topic)
 		return;
 	tine_report_begin(&text, line, sizeof(line), topic);
 	tine_report_text(report, tine_origin.parent, &text);
-	say(&text);
+	tine_guard_say(&text);
 }
 
 static void child_step(const char *topic)
@@ -42,7 +49,10 @@ static void child_step(const char *topic)
 	struct tine_report report = { 0 };
 
 	tine_origin_adopt();
+	tine_bind_in_child();
 	tine_scan_sever(&report);
+	if (tine_guard_level)
+		tine_guard_level->in_child();
 	say_report(&report, topic);
 	errno = saved_errno;
 }
@@ -71,10 +81,14 @@ static void before_fork(void)
 		tine_bind_new_libraries();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &mask_before_fork);
+	if (tine_guard_level)
+		tine_guard_level->before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+	if (tine_guard_level)
+		tine_guard_level->in_parent();
 	sigprocmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 
@@ -92,7 +106,7 @@ static void say_started(void)
 	tine_report_begin(&text, line, sizeof(line), "guard");
 	tine_text_add(&text, "watching ");
 	tine_text_add_foreign(&text, program_invocation_name, strlen(program_invocation_name));
-	say(&text);
+	tine_guard_say(&text);
 }
 
 /* Settings were checked by `tine run`; set by hand and wrong, they are left at their defaults: a
@@ -129,8 +143,10 @@ __attribute__((constructor)) static void start(void)
 	tine_known_init(settings.ports);
 	tine_origin_init();
 	__register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, &__dso_handle);
-	tine_bind_new_libraries();
 	if (verbose)
 		say_started();
+	if (tine_level_start)
+		tine_guard_level = tine_level_start(&settings);
+	tine_bind_new_libraries();
 	errno = saved_errno;
 }

@@ -14,7 +14,39 @@
 #ifndef TINE_PRELOAD_GUARD_H
 #define TINE_PRELOAD_GUARD_H
 
+#include <link.h>
+#include <stdbool.h>
+
+#include "base/option.h"
+#include "base/text.h"
 #include "fork/origin.h"
+#include "preload/linkage.h"
+
+/* What is above the guard: the libpq level (libpq/level.h). The handlers run inside the guard's
+ * own, with all signals blocked; a look at the libraries is made by bind.c. */
+struct tine_guard_level {
+	void (*before_look)(void);
+	void (*libpq_found)(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
+	void (*after_look)(void);
+	void (*before_fork)(void);
+	void (*in_parent)(void);
+	void (*in_child)(void); /* also after a fork that ran no handlers */
+};
+
+/* NULL when there is none; set by the constructor, constant from then on. */
+extern const struct tine_guard_level *tine_guard_level;
+
+/** Start the level.
+ *  @return NULL when the settings want nothing of it. Not there in programs that are linked without
+ *          it. */
+const struct tine_guard_level *tine_level_start(const struct tine_settings *settings)
+	__attribute__((weak));
+
+/** Write a line into tine's log. Async-signal-safe. */
+void tine_guard_say(struct tine_text *text);
+
+/** Was --verbose given? */
+bool tine_guard_is_verbose(void);
 
 /** A hooked call found memory that belongs to another process: a fork without handlers (_Fork, raw
  *  clone). Does now what the child handler would have done. */

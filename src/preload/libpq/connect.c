@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Wrappers of the functions that make, reset and finish connections.
+ *
+ * However a program asks for a connection, it is one struct login here, so that whatever has a say
+ * in it is written once.
+ *
+ * Locks: none. Fork: a PGconn that is finished in a child is severed, so libpq's goodbye reaches
+ * nobody.
+ */
+#include <stddef.h>
+
+#include "base/clock.h"
+#include "preload/libpq/record.h"
+#include "preload/libpq/wrap.h"
+
+enum login_by { BY_TEXT, BY_PARAMETERS, BY_LEGACY };
+
+/* What a program asks for, as it says it. Borrowed for the call. */
+struct login {
+	const char *function;
+	enum login_by by;
+	bool start; /* only begun: the program goes on with PQconnectPoll() */
+	const char *conninfo;
+	const char *const *keywords, *const *values;
+	int expand_dbname;
+	const char *legacy[7]; /* in the order of PQsetdbLogin() */
+};
+
+static PGconn *open_real(const struct tine_copy *copy, const struct login *login)
+{
+	const char *const *legacy = login->legacy;
+
+	switch (login->by) {
+	case BY_TEXT:
+		return (login->start ? copy->real.PQconnectStart
+				     : copy->real.PQconnectdb)(login->conninfo);
+	case BY_PARAMETERS:
+		return (login->start ? copy->real.PQconnectStartParams
+				     : copy->real.PQconnectdbParams)(login->keywords, login->values,
+								     login->expand_dbname);
+	case BY_LEGACY:
+		break;
+	}
+	return copy->real.PQsetdbLogin(legacy[0], legacy[1], legacy[2], legacy[3], legacy[4],
+				       legacy[5], legacy[6]);
+}
+
+static PGconn *keep(struct tine_copy *copy, PGconn *conn)
+{
+	if (conn)
+		tine_record_add(copy, conn);
+	return conn;
+}
+
+static PGconn *open_login(struct tine_copy *copy, const struct login *login)
+{
+	tine_guard_enter();
+	tine_level_say_login(copy, login->function);
+	return keep(copy, open_real(copy, login));
+}
+
+PGconn *tine_wrap_PQconnectdb(struct tine_copy *copy, const char *conninfo)
+{
+	return open_login(copy, &(struct login){ .function = "PQconnectdb", .conninfo = conninfo });
+}
+
+PGconn *tine_wrap_PQconnectStart(struct tine_copy *copy, const char *conninfo)
+{
+	return open_login(copy, &(struct login){ .function = "PQconnectStart",
+						 .start = true,
+						 .conninfo = conninfo });
+}
+
+PGconn *tine_wrap_PQconnectdbParams(struct tine_copy *copy, const char *const *keywords,
+				    const char *const *values, int expand_dbname)
+{
+	return open_login(copy, &(struct login){ .function = "PQconnectdbParams",
+						 .by = BY_PARAMETERS,
+						 .keywords = keywords,
+						 .values = values,
+						 .expand_dbname = expand_dbname });
+}
+
+PGconn *tine_wrap_PQconnectStartParams(struct tine_copy *copy, const char *const *keywords,
+				       const char *const *values, int expand_dbname)
+{
+	return open_login(copy, &(struct login){ .function = "PQconnectStartParams",
+						 .by = BY_PARAMETERS,
+						 .start = true,
+						 .keywords = keywords,
+						 .values = values,
+						 .expand_dbname = expand_dbname });
+}
+
+PGconn *tine_wrap_PQsetdbLogin(struct tine_copy *copy, const char *host, const char *port,
+			       const char *options, const char *tty, const char *dbname,
+			       const char *user, const char *password)
+{
+	return open_login(copy, &(struct login){ .function = "PQsetdbLogin",
+						 .by = BY_LEGACY,
+						 .legacy = { host, port, options, tty, dbname, user,
+							     password } });
+}
+
+/* A connection that is made in steps: its session is of the process that takes the last one. */
+static void took_step(const PGconn *conn)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	if (record)
+		record->used_ns = tine_clock_coarse_ns();
+}
+
+PostgresPollingStatusType tine_wrap_PQconnectPoll(struct tine_copy *copy, PGconn *conn)
+{
+	PostgresPollingStatusType next;
+
+	tine_guard_enter();
+	next = copy->real.PQconnectPoll(conn);
+	took_step(conn);
+	return next;
+}
+
+/* The program opens a new session itself. */
+static void begin_reset(PGconn *conn)
+{
+	struct tine_record *record;
+
+	tine_guard_enter();
+	record = tine_record_find(conn);
+	if (record)
+		record->forks = tine_level.forks;
+}
+
+void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
+{
+	begin_reset(conn);
+	copy->real.PQreset(conn);
+	took_step(conn);
+}
+
+int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
+{
+	begin_reset(conn);
+	return copy->real.PQresetStart(conn);
+}
+
+PostgresPollingStatusType tine_wrap_PQresetPoll(struct tine_copy *copy, PGconn *conn)
+{
+	PostgresPollingStatusType next;
+
+	tine_guard_enter();
+	next = copy->real.PQresetPoll(conn);
+	took_step(conn);
+	return next;
+}
+
+void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
+{
+	struct tine_record *record;
+
+	tine_guard_enter();
+	record = tine_record_find(conn);
+	if (record)
+		tine_record_remove(record);
+	copy->real.PQfinish(conn);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/level.h"
+
+#include <string.h>
+
+#include "base/line.h"
+#include "preload/libpq/record.h"
+#include "preload/report.h"
+
+struct tine_level tine_level;
+
+static void begin(struct tine_text *text, char *line)
+{
+	tine_report_begin(text, line, TINE_LINE_MAX, "libpq");
+}
+
+void tine_level_say_wrapped(unsigned rebound)
+{
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (!tine_guard_is_verbose())
+		return;
+	begin(&text, line);
+	tine_text_add(&text, "wrapping");
+	for (unsigned i = 0; i < TINE_COPIES; i++) {
+		if (!tine_copies[i].loaded)
+			continue;
+		tine_text_add(&text, " ");
+		tine_text_add_foreign(&text, tine_copies[i].name, strlen(tine_copies[i].name));
+	}
+	tine_text_add(&text, ", ");
+	tine_text_add_number(&text, rebound);
+	tine_text_add(&text, " earlier bindings");
+	tine_guard_say(&text);
+}
+
+void tine_level_say_login(const struct tine_copy *copy, const char *function)
+{
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (!tine_guard_is_verbose())
+		return;
+	begin(&text, line);
+	tine_text_add(&text, function);
+	tine_text_add(&text, " of ");
+	tine_text_add_foreign(&text, copy->name, strlen(copy->name));
+	tine_guard_say(&text);
+}
+
+static void before_fork(void)
+{
+	tine_record_lock();
+}
+
+static void in_parent(void)
+{
+	tine_record_unlock();
+}
+
+static void in_child(void)
+{
+	tine_record_renew_lock();
+	tine_level.forks++;
+}
+
+static const struct tine_guard_level level = {
+	.before_look = tine_copy_before_look,
+	.libpq_found = tine_copy_found,
+	.after_look = tine_copy_after_look,
+	.before_fork = before_fork,
+	.in_parent = in_parent,
+	.in_child = in_child,
+};
+
+const struct tine_guard_level *tine_level_start(const struct tine_settings *settings)
+{
+	tine_level.revive = !settings->no_revive;
+	return tine_level.revive ? &level : NULL;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The libpq level: what tine does for programs that use libpq, beyond the guard. It starts with the
+ * guard and only when something of it is wanted; without it no library but libpq is looked at and
+ * nothing is wrapped.
+ *
+ *	functions.inc   the functions that are known here: the place to begin reading
+ *	copy.c          finds each libpq and leads its callers to stubs.c
+ *	wrap.h          what stands in place of libpq's functions
+ *	connect.c       ... to make and finish connections      } these two are where a feature
+ *	use.c           ... to use one                           } hooks in
+ *	record.c        PGconn -> what is known of it
+ *
+ * Where a feature hooks in:
+ *	a login may be answered without connecting, or changed first   connect.c, open_login()
+ *	a connection is new                                            connect.c, keep()
+ *	a connection is to be finished                                 connect.c, PQfinish
+ *	something is about to be sent on it                            use.c, tine_use_begin()
+ *	an answer came                                                 use.c, tine_use_answer()
+ *	per connection data                                            record.h, struct tine_record
+ *	fork                                                           level.c, the three handlers
+ *	settings                                                       level.c, tine_level_start()
+ *
+ * This folder alone may call malloc(): libpq's callers are not in signal handlers. The fork
+ *handlers do not.
+ *
+ * Owns no lock of its own; record.h has one. Fork: a generation number tells what a child has
+ * inherited. A fork that runs no handlers is noticed by the guard at the next call, before anything
+ * here is looked at.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_LEVEL_H
+#define TINE_PRELOAD_LIBPQ_LEVEL_H
+
+#include "base/option.h"
+#include "preload/guard.h"
+#include "preload/libpq/copy.h"
+
+/* Settings and the fork generation: read everywhere, written at the start and in fork handlers. */
+struct tine_level {
+	bool revive;
+	unsigned forks; /* between the first process and this one */
+};
+
+extern struct tine_level tine_level;
+
+/** Say, when wanted, which copies are wrapped. @param rebound slots that were changed for it */
+void tine_level_say_wrapped(unsigned rebound);
+
+/** Say, when wanted, that a function of this copy was called to make a connection. */
+void tine_level_say_login(const struct tine_copy *copy, const char *function);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The registry: what is known of each PGconn that a wrapped function has made.
+ *
+ * Looked up at every wrapped call, so a look takes no lock: the table is an array of (PGconn,
+ * record) pairs with open addressing; a pair's record is written before its key. A table that is
+ * full is copied into a larger one and stays where it is, since somebody may be reading it; sizes
+ * double, so all old ones together are smaller than the present one.
+ *
+ * Invariant: a key in the table has its record beside it. A thread that uses a PGconn got it from
+ * the thread that made it by some synchronisation of the program's (libpq demands no less), so it
+ * finds the pair, and nobody removes it meanwhile.
+ *
+ * A record belongs to the thread that uses the PGconn, as the PGconn does.
+ *
+ * Locks: one mutex for adding and removing, never held across a call of libpq; taken by the fork's
+ * prepare handler. Fork: the child has all records; those of the parent's connections are told by
+ * their fork generation. After a fork that ran no handlers the lock is renewed; a pair that
+ * somebody was adding then is complete or not there.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_RECORD_H
+#define TINE_PRELOAD_LIBPQ_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/libpq/copy.h"
+#include "preload/libpq/level.h"
+
+struct tine_record {
+	PGconn *conn;
+	struct tine_copy *copy;
+	unsigned forks;  /* the fork generation that opened its session: see tine_record_inherited()
+			  */
+	bool inside;     /* we are at work on it: what callbacks of libpq's call is not looked at */
+	int64_t used_ns; /* coarse monotonic time of the last use */
+};
+
+/** The record of a PGconn. @return NULL when it is none of ours */
+struct tine_record *tine_record_find(const PGconn *conn);
+
+/** Make the record of a new PGconn. @return NULL without memory: the PGconn stays unknown */
+struct tine_record *tine_record_add(struct tine_copy *copy, PGconn *conn);
+
+/** Forget a record before its PGconn is finished, and free it. */
+void tine_record_remove(struct tine_record *record);
+
+/** Is its session a parent's? */
+static inline bool tine_record_inherited(const struct tine_record *record)
+{
+	return record->forks != tine_level.forks;
+}
+
+/** For fork handlers. Renewing is for a child, whatever the lock's state was at the fork. */
+void tine_record_lock(void);
+void tine_record_unlock(void);
+void tine_record_renew_lock(void);
+
+#endif
