@@ -10,7 +10,6 @@
  */
 #include <stddef.h>
 
-#include "base/clock.h"
 #include "preload/libpq/record.h"
 #include "preload/libpq/wrap.h"
 
@@ -48,8 +47,10 @@ static PGconn *open_real(const struct tine_copy *copy, const struct login *login
 
 static PGconn *keep(struct tine_copy *copy, PGconn *conn)
 {
-	if (conn)
-		tine_record_add(copy, conn);
+	struct tine_record *record = conn ? tine_record_add(copy, conn) : NULL;
+
+	if (record && copy->real.PQstatus(conn) == CONNECTION_OK)
+		tine_session_begin(record);
 	return conn;
 }
 
@@ -103,57 +104,59 @@ PGconn *tine_wrap_PQsetdbLogin(struct tine_copy *copy, const char *host, const c
 							     password } });
 }
 
-/* A connection that is made in steps: its session is of the process that takes the last one. */
-static void took_step(const PGconn *conn)
+/* A connection that is made in steps is complete with the last one. */
+static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
+				      PostgresPollingStatusType (*real)(PGconn *conn))
 {
-	struct tine_record *record = tine_record_find(conn);
+	struct tine_record *record;
+	PostgresPollingStatusType next;
 
-	if (record)
-		record->used_ns = tine_clock_coarse_ns();
+	tine_guard_enter();
+	next = real(conn);
+	record = tine_record_find(conn);
+	if (record && record->copy == copy && !record->inside && !record->session.is_open &&
+	    next == PGRES_POLLING_OK)
+		tine_session_begin(record);
+	return next;
 }
 
 PostgresPollingStatusType tine_wrap_PQconnectPoll(struct tine_copy *copy, PGconn *conn)
 {
-	PostgresPollingStatusType next;
-
-	tine_guard_enter();
-	next = copy->real.PQconnectPoll(conn);
-	took_step(conn);
-	return next;
+	return step(copy, conn, copy->real.PQconnectPoll);
 }
 
-/* The program opens a new session itself. */
-static void begin_reset(PGconn *conn)
+PostgresPollingStatusType tine_wrap_PQresetPoll(struct tine_copy *copy, PGconn *conn)
+{
+	return step(copy, conn, copy->real.PQresetPoll);
+}
+
+/* The program opens a new session itself, which is this process's. */
+static struct tine_record *begin_reset(const struct tine_copy *copy, const PGconn *conn)
 {
 	struct tine_record *record;
 
 	tine_guard_enter();
 	record = tine_record_find(conn);
-	if (record)
-		record->forks = tine_level.forks;
+	if (!record || record->copy != copy || record->inside)
+		return NULL;
+	tine_session_end(record);
+	record->forks = tine_level.forks;
+	return record;
 }
 
 void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 {
-	begin_reset(conn);
+	struct tine_record *record = begin_reset(copy, conn);
+
 	copy->real.PQreset(conn);
-	took_step(conn);
+	if (record && copy->real.PQstatus(conn) == CONNECTION_OK)
+		tine_session_begin(record);
 }
 
 int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
 {
-	begin_reset(conn);
+	begin_reset(copy, conn);
 	return copy->real.PQresetStart(conn);
-}
-
-PostgresPollingStatusType tine_wrap_PQresetPoll(struct tine_copy *copy, PGconn *conn)
-{
-	PostgresPollingStatusType next;
-
-	tine_guard_enter();
-	next = copy->real.PQresetPoll(conn);
-	took_step(conn);
-	return next;
 }
 
 void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
@@ -162,7 +165,7 @@ void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
 
 	tine_guard_enter();
 	record = tine_record_find(conn);
-	if (record)
+	if (record && record->copy == copy)
 		tine_record_remove(record);
 	copy->real.PQfinish(conn);
 }

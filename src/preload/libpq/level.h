@@ -9,6 +9,7 @@
  *	wrap.h          what stands in place of libpq's functions
  *	connect.c       ... to make and finish connections      } these two are where a feature
  *	use.c           ... to use one                           } hooks in
+ *	session.c       what was sent and answered, and its journal
  *	record.c        PGconn -> what is known of it
  *
  * Where a feature hooks in:
@@ -16,7 +17,7 @@
  *	a connection is new                                            connect.c, keep()
  *	a connection is to be finished                                 connect.c, PQfinish
  *	something is about to be sent on it                            use.c, tine_use_begin()
- *	an answer came                                                 use.c, tine_use_answer()
+ *	something was sent, an answer came                             session.c
  *	per connection data                                            record.h, struct tine_record
  *	fork                                                           level.c, the three handlers
  *	settings                                                       level.c, tine_level_start()

@@ -102,6 +102,7 @@ struct tine_record *tine_record_add(struct tine_copy *copy, PGconn *conn)
 	record->conn = conn;
 	record->copy = copy;
 	record->forks = tine_level.forks;
+	record->session.fd = -1;
 	record->used_ns = tine_clock_coarse_ns();
 	pthread_mutex_lock(&lock);
 	in = make_room();
@@ -142,6 +143,7 @@ void tine_record_remove(struct tine_record *record)
 	if (in->pairs[at].key)
 		take_out(in, at);
 	pthread_mutex_unlock(&lock);
+	tine_session_end(record);
 	free(record);
 }
 

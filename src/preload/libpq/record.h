@@ -27,6 +27,7 @@
 
 #include "preload/libpq/copy.h"
 #include "preload/libpq/level.h"
+#include "preload/libpq/session.h"
 
 struct tine_record {
 	PGconn *conn;
@@ -35,6 +36,7 @@ struct tine_record {
 			  */
 	bool inside;     /* we are at work on it: what callbacks of libpq's call is not looked at */
 	int64_t used_ns; /* coarse monotonic time of the last use */
+	struct tine_session session;
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */

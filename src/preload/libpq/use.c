@@ -4,62 +4,78 @@
 #include "base/clock.h"
 #include "preload/libpq/wrap.h"
 
-struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn,
-				   const struct tine_statement *statement)
+struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 {
 	struct tine_record *record;
 
-	(void)statement;
 	tine_guard_enter();
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy || record->inside)
 		return NULL;
+	if (record->session.due)
+		tine_session_settle(record);
 	return record;
 }
 
-void tine_use_end(struct tine_record *record, const PGresult *result)
+void tine_use_sent(struct tine_record *record, const struct tine_statement *statement, bool sent)
 {
-	(void)result;
+	if (record && sent)
+		tine_session_sent(record, statement);
+}
+
+void tine_use_asked(struct tine_record *record, const struct tine_statement *statement,
+		    const PGresult *result)
+{
+	if (record) {
+		tine_session_asked(record, statement, result);
+		tine_use_end(record);
+	}
+}
+
+void tine_use_end(struct tine_record *record)
+{
 	if (record)
 		record->used_ns = tine_clock_coarse_ns();
 }
 
 void tine_use_answer(struct tine_record *record, const PGresult *result)
 {
+	tine_session_result(record, result);
 	if (!result)
-		record->used_ns = tine_clock_coarse_ns();
+		tine_use_end(record);
 }
 
 #define WRAPPED(type, name, parameters, arguments)
 
-#define BEGINS(type, name, parameters, arguments, ...)                                             \
+#define BEGINS(type, name, parameters, arguments)                                                  \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
-		const struct tine_statement what = { __VA_ARGS__ };                                \
-		struct tine_record *record = tine_use_begin(copy, conn, &what);                    \
+		struct tine_record *record = tine_use_begin(copy, conn);                           \
 		type value = copy->real.name arguments;                                            \
                                                                                                    \
-		tine_use_end(record, NULL);                                                        \
+		tine_use_end(record);                                                              \
 		return value;                                                                      \
 	}
 
 #define SENDS(type, name, parameters, arguments, ...)                                              \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
-		const struct tine_statement what = { __VA_ARGS__ };                                \
+		const struct tine_statement statement = { __VA_ARGS__ };                           \
+		struct tine_record *record = tine_use_begin(copy, conn);                           \
+		type sent = copy->real.name arguments;                                             \
                                                                                                    \
-		tine_use_begin(copy, conn, &what);                                                 \
-		return copy->real.name arguments;                                                  \
+		tine_use_sent(record, &statement, sent);                                           \
+		return sent;                                                                       \
 	}
 
 #define ASKS(type, name, parameters, arguments, ...)                                               \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
-		const struct tine_statement what = { __VA_ARGS__ };                                \
-		struct tine_record *record = tine_use_begin(copy, conn, &what);                    \
+		const struct tine_statement statement = { __VA_ARGS__ };                           \
+		struct tine_record *record = tine_use_begin(copy, conn);                           \
 		type answer = copy->real.name arguments;                                           \
                                                                                                    \
-		tine_use_end(record, answer);                                                      \
+		tine_use_asked(record, &statement, answer);                                        \
 		return answer;                                                                     \
 	}
 
@@ -73,4 +89,15 @@ PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 	if (record && record->copy == copy && !record->inside)
 		tine_use_answer(record, result);
 	return result;
+}
+
+int tine_wrap_PQsetClientEncoding(struct tine_copy *copy, PGconn *conn, const char *encoding)
+{
+	struct tine_record *record = tine_use_begin(copy, conn);
+	int rc = copy->real.PQsetClientEncoding(conn, encoding);
+
+	if (record && record->session.is_open && rc == 0)
+		tine_journal_encoded(&record->session.journal, encoding);
+	tine_use_end(record);
+	return rc;
 }

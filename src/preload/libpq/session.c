@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/session.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "preload/libpq/record.h"
+
+static bool in_pipeline(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+
+	return real->PQpipelineStatus && real->PQpipelineStatus(record->conn) != PQ_PIPELINE_OFF;
+}
+
+static char transaction(const struct tine_record *record)
+{
+	switch (record->copy->real.PQtransactionStatus(record->conn)) {
+	case PQTRANS_IDLE:
+		return 'I';
+	case PQTRANS_INTRANS:
+		return 'T';
+	case PQTRANS_INERROR:
+		return 'E';
+	default:
+		return 'A';
+	}
+}
+
+void tine_session_begin(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_session *session = &record->session;
+	const char *standard = real->PQparameterStatus(record->conn, "standard_conforming_strings");
+	struct stat st;
+
+	tine_session_end(record);
+	tine_journal_init(&session->journal, standard && strcmp(standard, "on") == 0,
+			  real->PQparameterStatus(record->conn, "client_encoding"));
+	session->fd = real->PQsocket(record->conn);
+	session->inode = fstat(session->fd, &st) == 0 ? st.st_ino : 0;
+	session->born_ns = tine_clock_ns();
+	session->is_open = true;
+}
+
+void tine_session_end(struct tine_record *record)
+{
+	if (record->session.is_open)
+		tine_journal_clear(&record->session.journal);
+	record->session = (struct tine_session){ .fd = -1 };
+}
+
+static void answered(struct tine_record *record, bool good)
+{
+	struct tine_session *session = &record->session;
+
+	tine_journal_answered(&session->journal, good, transaction(record));
+	session->due--;
+	session->saw_result = session->saw_error = false;
+}
+
+/* PQexec() throws away what was not fetched before it; and who has seen the last result need not
+ * ask for the NULL behind it. How such a statement ended is not known. */
+void tine_session_settle(struct tine_record *record)
+{
+	struct tine_session *session = &record->session;
+
+	if (!session->is_open || !session->due || in_pipeline(record))
+		return;
+	if (session->journal.sent.first)
+		tine_journal_confuse(&session->journal);
+	while (session->due)
+		answered(record, true);
+}
+
+static void tell(struct tine_journal *journal, const struct tine_statement *statement)
+{
+	switch (statement->kind) {
+	case TINE_QUERY:
+		tine_journal_sent(journal, statement->sql);
+		break;
+	case TINE_PREPARE:
+		tine_journal_prepared(journal, statement->name, statement->sql, statement->count,
+				      statement->types);
+		break;
+	case TINE_EXECUTE:
+		tine_journal_executed(journal, statement->name);
+		break;
+	case TINE_CLOSE:
+		tine_journal_closed(journal, statement->name);
+		break;
+	default:
+		tine_journal_other(journal);
+		break;
+	}
+}
+
+void tine_session_sent(struct tine_record *record, const struct tine_statement *statement)
+{
+	if (!record->session.is_open)
+		return;
+	tell(&record->session.journal, statement);
+	record->session.due++;
+}
+
+static bool is_error(ExecStatusType status)
+{
+	return status == PGRES_BAD_RESPONSE || status == PGRES_FATAL_ERROR ||
+	       status == PGRES_PIPELINE_ABORTED;
+}
+
+/* In a pipeline NULL comes between two statements, and for ever when there are no more. */
+void tine_session_result(struct tine_record *record, const PGresult *result)
+{
+	struct tine_session *session = &record->session;
+	ExecStatusType status;
+
+	if (!session->is_open)
+		return;
+	if (!result) {
+		if (session->due && (session->saw_result || !in_pipeline(record)))
+			answered(record, session->saw_result && !session->saw_error);
+		return;
+	}
+	status = record->copy->real.PQresultStatus(result);
+	if (status == PGRES_PIPELINE_SYNC) {
+		tine_journal_synced(&session->journal, transaction(record));
+		return;
+	}
+	session->saw_result = true;
+	session->saw_error |= is_error(status);
+}
+
+static bool goes_on(ExecStatusType status)
+{
+	return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+void tine_session_asked(struct tine_record *record, const struct tine_statement *statement,
+			const PGresult *result)
+{
+	struct tine_session *session = &record->session;
+
+	if (!session->is_open)
+		return;
+	tine_session_sent(record, statement);
+	tine_session_result(record, result);
+	/* COPY: the program goes on, and fetches the last result by PQgetResult(). */
+	if (result && goes_on(record->copy->real.PQresultStatus(result)))
+		return;
+	if (!result)
+		tine_journal_confuse(&session->journal);
+	answered(record, session->saw_result && !session->saw_error);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The session behind a connection: since when, on which socket, and what the program has done to it
+ * (its journal). Follows what is sent and answered, in pipeline mode too.
+ *
+ * A part of struct tine_record, and owned as that is. Locks: none. Fork: see record.h.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_SESSION_H
+#define TINE_PRELOAD_LIBPQ_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <libpq-fe.h>
+
+#include "preload/libpq/journal.h"
+
+struct tine_record;
+
+enum tine_statement_kind {
+	TINE_NOTHING,  /* nothing is sent that has to be answered later, nothing is left behind */
+	TINE_OTHER,    /* is answered, leaves nothing behind: a description, PQfn() */
+	TINE_QUERY,    /* sql */
+	TINE_PREPARE,  /* name, sql, types, count */
+	TINE_EXECUTE,  /* name */
+	TINE_CLOSE,    /* of a prepared statement: name */
+	TINE_ENCODING, /* PQsetClientEncoding(): name */
+};
+
+/* What is about to be sent. All borrowed for the call. */
+struct tine_statement {
+	enum tine_statement_kind kind;
+	const char *sql, *name;
+	const Oid *types;
+	int count;
+};
+
+struct tine_session {
+	bool is_open; /* logged in, and the journal has it from its beginning */
+	int fd;
+	ino_t inode; /* of the socket, so that the number is known to be still libpq's */
+	int64_t born_ns;
+	struct tine_journal journal;
+	unsigned due;    /* sent, and not answered to the end */
+	bool saw_result; /* of the one that is being answered */
+	bool saw_error;
+};
+
+/** The record's PGconn has just logged in. */
+void tine_session_begin(struct tine_record *record);
+
+/** Forget the session; the connection is finished or begins another one. */
+void tine_session_end(struct tine_record *record);
+
+/** Before something new is sent: what libpq read and threw away meanwhile is accounted for. */
+void tine_session_settle(struct tine_record *record);
+
+/** This was sent; its answer comes by tine_session_result(). */
+void tine_session_sent(struct tine_record *record, const struct tine_statement *statement);
+
+/** PQgetResult() returned this. */
+void tine_session_result(struct tine_record *record, const PGresult *result);
+
+/** This was sent and answered in one call.
+ *  @param result  the last result, NULL when there was none */
+void tine_session_asked(struct tine_record *record, const struct tine_statement *statement,
+			const PGresult *result);
+
+#endif
