@@ -3,23 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "board/claim.h"
 #include "pool/error.h"
 #include "pool/fork.h"
 #include "pool/outage.h"
 #include "pool/slot.h"
 
-/* How soon who waits for the pace of the tree looks again: connects take longer, as a rule. */
-#define PACE_NS (5 * (int64_t)TINE_NS_PER_MS)
 #define LOOK_NS (TINE_WAITER_LOOK_MS * (int64_t)TINE_NS_PER_MS)
 
 /* How long one process alone tries whether the server is back. */
@@ -60,26 +57,14 @@ static void share_nothing(struct tine_share *share)
 	share->fair = &everything;
 }
 
-/* The board that was found may be on its way out, with its last member. */
-#define JOIN_TRIES 10
-
 static int join(struct tine_board *board, const struct tine_board_spec *spec, tine_error *error)
 {
 	char text[512];
-	int rc = -ESTALE;
+	int rc = tine_board_join(board, spec, text, sizeof(text));
 
-	for (int i = 0; i < JOIN_TRIES && rc == -ESTALE; i++) {
-		rc = tine_board_open(board, spec, text, sizeof(text));
-		if (rc < 0)
-			return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM,
-					      "%s", text);
-		rc = tine_board_enlist(board);
-		if (rc < 0)
-			tine_board_close(board);
-	}
 	if (rc < 0)
-		return tine_error_set(error, TINE_E_SYSTEM, "the board %s has no place left: %s",
-				      board->path, strerror(-rc));
+		return tine_error_set(error, rc == -EINVAL ? TINE_E_INVALID : TINE_E_SYSTEM, "%s",
+				      text);
 	return 0;
 }
 
@@ -163,28 +148,12 @@ static void wake_by(struct tine_acquire *acquire, int64_t at_ns)
 		acquire->share_wake_ns = at_ns;
 }
 
-static bool take_permit(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns)
-{
-	struct tine_board *board = &acquire->pool->share.board;
-
-	if (acquire->waiter >= 0)
-		tine_waiter_rearm(board, acquire->waiter);
-	slot->permit = tine_permit_take(board, acquire->waiter);
-	if (slot->permit < 0 && acquire->waiter < 0) {
-		acquire->waiter = tine_waiter_enter(board);
-		/* One may have become free before we could be seen. */
-		slot->permit = tine_permit_take(board, acquire->waiter);
-	}
-	if (slot->permit >= 0)
-		return true;
-	wake_by(acquire, now_ns + (acquire->waiter < 0 ? PACE_NS : LOOK_NS));
-	return false;
-}
-
 bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns)
 {
 	struct tine_pool *pool = acquire->pool;
 	struct tine_board *board = &pool->share.board;
+	struct tine_claim claim = { -1, -1, acquire->waiter };
+	int64_t again_ns;
 
 	if (!pool->share.on)
 		return true;
@@ -194,17 +163,14 @@ bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int6
 		wake_by(acquire, now_ns + LOOK_NS);
 		return false;
 	}
-	if (!take_permit(acquire, slot, now_ns))
-		return false;
-	slot->token = tine_token_take(board);
-	if (slot->token < 0) {
-		tine_permit_give(board, slot->permit, 0);
-		slot->permit = -1;
-		wake_by(acquire, now_ns + PACE_NS);
+	if (!tine_claim_take(board, &claim, now_ns, &again_ns)) {
+		acquire->waiter = claim.waiter;
+		wake_by(acquire, again_ns);
 		return false;
 	}
-	tine_waiter_leave(board, acquire->waiter);
 	acquire->waiter = -1;
+	slot->permit = claim.permit;
+	slot->token = claim.token;
 	slot->seat = tine_permit_seat(board, slot->permit);
 	tine_seat_begin(slot->seat, pool->share.target, tine_clock_coarse_ns());
 	return true;
@@ -285,31 +251,19 @@ _Atomic uint32_t *tine_share_news(struct tine_acquire *acquire)
 
 void tine_share_explain(struct tine_acquire *acquire, uint64_t waited_ms, tine_error *ret_error)
 {
-	struct tine_permit_use use;
-	char holders[300];
+	char text[512];
 
-	tine_permit_count(&acquire->pool->share.board, &use);
-	tine_permit_holders(&acquire->pool->share.board, holders, sizeof(holders));
-	tine_error_set(ret_error, TINE_E_TIMEOUT,
-		       "no permit within %llu ms: of the budget of %d connections for all "
-		       "processes %d are in use, %d acquires wait: %s",
-		       (unsigned long long)waited_ms, use.budget, use.taken, use.waiting, holders);
+	tine_claim_explain(&acquire->pool->share.board, waited_ms, text, sizeof(text));
+	tine_error_set(ret_error, TINE_E_TIMEOUT, "%s", text);
 }
 
 /* ---- identity ------------------------------------------------------------------------------- */
 
-#define NAME_BYTES 63 /* PostgreSQL cuts longer ones */
-
 const char *tine_share_identity(struct tine_pool *pool, const char *name, char *buf, size_t size)
 {
-	char suffix[32];
-	int length;
-
 	if (!pool->share.on || !pool->config.identity || pool->share.board.place < 0)
 		return name;
-	length = snprintf(suffix, sizeof(suffix), "[w%d:%d]", tine_board_worker(&pool->share.board),
-			  (int)getpid());
-	snprintf(buf, size, "%.*s%s", NAME_BYTES - length, name ? name : "", suffix);
+	tine_board_identity(&pool->share.board, name, buf, size);
 	return buf;
 }
 
@@ -406,25 +360,6 @@ void tine_share_silence(struct tine_pool *pool, int64_t idle_ns)
 
 /* ---- farewell ------------------------------------------------------------------------------- */
 
-#define FAREWELL_NS (50 * (int64_t)TINE_NS_PER_MS)
-
-/* The server has left pg_stat_activity by the time it closes its socket. */
-static bool await_end(int fd)
-{
-	int64_t until_ns = tine_clock_ns() + FAREWELL_NS;
-	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	char unread[256];
-
-	for (;;) {
-		ssize_t got = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
-
-		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-			return true;
-		if (got < 0 && poll(&wait, 1, tine_clock_poll_ms(until_ns, tine_clock_ns())) == 0)
-			return false;
-	}
-}
-
 int tine_share_farewell(struct tine_slot *slot)
 {
 	int fd, open_ms = TINE_PERMIT_CLOSED_MS;
@@ -437,8 +372,7 @@ int tine_share_farewell(struct tine_slot *slot)
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	tine_slot_finish(slot);
 	if (fd >= 0) {
-		if (await_end(fd))
-			open_ms = 0;
+		open_ms = tine_board_await_end(fd);
 		close(fd);
 	}
 	tine_fork_gate_leave();
