@@ -6,7 +6,7 @@ from peer.harness import Guard, Site
 
 
 def pytest_configure(config):
-    config.addinivalue_line('markers', 'guards(*names): run the test bare, under tine, or both')
+    config.addinivalue_line('markers', 'guards(*names): what it runs under, of harness.GUARDS')
 
 
 def pytest_generate_tests(metafunc):
@@ -21,8 +21,8 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def guard(request, tmp_path):
-    tine = request.getfixturevalue('tine') if request.param == 'tine' else None
-    return Guard(tine, str(tmp_path))
+    tine = None if request.param == 'bare' else request.getfixturevalue('tine')
+    return Guard(tine, str(tmp_path), request.param)
 
 
 @pytest.fixture

@@ -47,17 +47,24 @@ def clean_env(**more):
     return env
 
 
+# What is before a program: nothing, the guard alone, and what else tine does for libpq's programs.
+GUARDS = {'bare': None, 'tine': ['--no-revive'], 'revive': []}
+
+
 class Guard:
     """How programs are started: bare, or under `tine run` with its log in a file."""
 
-    def __init__(self, tine, directory):
+    def __init__(self, tine, directory, name='tine'):
         self._tine = tine
         self._log = os.path.join(directory, 'tine.log')
+        self.name = name
         self.on = tine is not None
 
     def command(self, args, *options):
         args = [str(arg) for arg in args]
-        return self._tine('--log', self._log, *options) + args if self.on else args
+        if not self.on:
+            return args
+        return self._tine('--log', self._log, *GUARDS[self.name], *options) + args
 
     def log(self):
         """What tine has logged so far."""

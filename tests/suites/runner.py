@@ -18,7 +18,8 @@ PYTHON = '/usr/bin/python3'
 
 # How tine is told what to do in each mode; bare is without it.
 MODES = {
-    'guard': [],
+    'guard': ['--no-revive'],
+    'revive': [],
 }
 
 SETTINGS = {'max_prepared_transactions': '10'}      # for two-phase commit
