@@ -78,6 +78,11 @@ static int try_accept(const struct tine_worker *worker, int wait_ms)
 	return fd < 0 ? -errno : fd;
 }
 
+int tine_worker_accept_fd(const tine_worker *worker)
+{
+	return worker->own.accept_fd;
+}
+
 static bool is_passing(int os_errno)
 {
 	return os_errno == EAGAIN || os_errno == EINTR || os_errno == ECONNABORTED ||

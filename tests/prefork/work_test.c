@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Units, accept and wait on a worker that was put together by hand: no process, no master. */
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -140,6 +141,7 @@ TEST(wait_ends_when_the_worker_is_to_stop)
 	CHECK_INT(tine_worker_wait(&worker, 10), ==, TINE_E_TIMEOUT);
 	CHECK_INT(tine_worker_accept(&worker, 0, &error), ==, TINE_E_INVALID);
 	CHECK_CONTAINS(error.text, "the kind 'web' have no socket");
+	CHECK_INT(tine_worker_accept_fd(&worker), ==, -1);
 	tine_child_stop(&worker);
 	tine_child_stop(&worker);
 	CHECK(tine_worker_stopping(&worker));
@@ -157,6 +159,7 @@ static void *accept_until_closed(void *arg)
 TEST(all_threads_that_accept_hear_of_the_end)
 {
 	struct epoll_event event = { .events = EPOLLIN };
+	struct pollfd waiting = { .events = POLLIN };
 	pthread_t threads[THREADS];
 	void *closed;
 
@@ -168,7 +171,10 @@ TEST(all_threads_that_accept_hear_of_the_end)
 	CHECK_INT(tine_worker_accept(&worker, 10, &error), ==, TINE_E_TIMEOUT);
 	for (int i = 0; i < THREADS; i++)
 		CHECK_INT(pthread_create(&threads[i], NULL, accept_until_closed, NULL), ==, 0);
+	waiting.fd = tine_worker_accept_fd(&worker);
+	CHECK_INT(poll(&waiting, 1, 0), ==, 0);
 	tine_child_stop(&worker);
+	CHECK_INT(poll(&waiting, 1, 0), ==, 1);
 	for (int i = 0; i < THREADS; i++) {
 		CHECK_INT(pthread_join(threads[i], &closed), ==, 0);
 		CHECK(closed == &worker);
