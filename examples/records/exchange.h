@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One request and its reply on a connection of libmicrohttpd.
+ *
+ * Locks: none: an exchange is the loop's, but for the time between queue_put() and
+ * MHD_resume_connection(), when it is a handler's. Fork: in workers only.
+ */
+#ifndef RECORDS_EXCHANGE_H
+#define RECORDS_EXCHANGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+#include "request.h"
+
+struct http;
+
+/* A connection. */
+struct client {
+	struct client *next, **back;
+	struct MHD_Connection *connection;
+	bool busy; /* a request is under way */
+};
+
+struct http {
+	struct MHD_Daemon *daemon;
+	struct service *service;
+	tine_worker *worker;
+	struct client *clients;
+	bool draining;
+	int wake_fd; /* an eventfd that ends the loop's wait */
+	atomic_bool sleeping, resumed;
+};
+
+struct exchange {
+	struct http *http;
+	struct MHD_Connection *connection;
+	struct client *client;
+	struct request request;
+	struct reply reply;
+	struct MHD_PostProcessor *post;
+	int64_t body_bytes;
+	bool drops_body; /* what comes is not kept */
+	bool is_scanner;
+	bool is_early; /* answered without its body, which was not sent yet or is far too large */
+	bool answered;
+};
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "body.h"
+#include "exchange.h"
+#include "page.h"
+#include "reply.h"
+#include "route.h"
+#include "service.h"
+#include "text.h"
+
+#define CONNECTIONS_MAX 1000
+#define HEADERS_BYTES 32768
+#define IDLE_S 60
+#define DRAIN_S 1
+
+/* ---- reading a request's head --------------------------------------------------------------- */
+
+static const char *header(const struct exchange *exchange, const char *name)
+{
+	const char *value =
+		MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+
+	return value ? value : "";
+}
+
+static enum MHD_Result add_query(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	struct request *request = arg;
+
+	(void)kind;
+	if (request->query.count < FIELDS_MAX)
+		fields_add(&request->query, name, value ? value : "", value ? strlen(value) : 0);
+	return MHD_YES;
+}
+
+static const char *peer(struct exchange *exchange)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *address = info ? info->client_addr : NULL;
+	char text[INET6_ADDRSTRLEN] = "local";
+
+	if (address && address->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text,
+			  sizeof(text));
+	if (address && address->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text,
+			  sizeof(text));
+	return arena_copy(&exchange->request.arena, text, strlen(text));
+}
+
+/* What the proxy before this service has added is the last one; those before it, anybody can send.
+ */
+static const char *client_address(struct exchange *exchange)
+{
+	const char *forwarded = header(exchange, "X-Forwarded-For");
+	const char *comma = strrchr(forwarded, ',');
+
+	if (!exchange->http->service->config->trust_forwarded || !*forwarded)
+		return peer(exchange);
+	if (comma)
+		forwarded = comma + 1;
+	forwarded += strspn(forwarded, " ");
+	return arena_copy(&exchange->request.arena, forwarded, strnlen(forwarded, 64));
+}
+
+static enum method method_of(const char *name)
+{
+	if (strcmp(name, "GET") == 0 || strcmp(name, "HEAD") == 0)
+		return METHOD_GET;
+	return strcmp(name, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
+}
+
+static const char *keep(struct exchange *exchange, const char *text)
+{
+	return arena_copy(&exchange->request.arena, text, strlen(text));
+}
+
+static void read_head(struct exchange *exchange, const char *path, const char *method)
+{
+	struct request *request = &exchange->request;
+	struct service *service = exchange->http->service;
+	bool other_method;
+
+	request->service = service;
+	request->method = method_of(method);
+	request->path = keep(exchange, path);
+	request->cookies = keep(exchange, header(exchange, "Cookie"));
+	request->content_type = keep(exchange, header(exchange, "Content-Type"));
+	request->authorization = keep(exchange, header(exchange, "Authorization"));
+	request->if_none_match = keep(exchange, header(exchange, "If-None-Match"));
+	request->address = client_address(exchange);
+	request->visitor.name = "";
+	MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, add_query, request);
+	request->route = route_find(request, &other_method);
+	request->db = (struct db){
+		.pool = service->pool,
+		.deadline_ns = clock_ns() + service->patience_ms * INT64_C(1000000),
+		.label = arena_print(&request->arena, "%s %.40s", method,
+				     request->route ? request->route->path : "?"),
+		.prepares = service->config->prepare,
+	};
+}
+
+/* ---- answering ------------------------------------------------------------------------------ */
+
+static void answer_scanner(struct exchange *exchange)
+{
+	struct service *service = exchange->http->service;
+	int count = limits_count(&service->limits, LIMIT_SCANNER, exchange->request.address,
+				 time(NULL));
+
+	if (count > service->config->scanner_limit) {
+		reply_text(&exchange->reply, 429, "too many\n");
+		reply_header(&exchange->reply, "Retry-After", "60");
+	} else {
+		reply_text(&exchange->reply, 404, "not here\n");
+	}
+}
+
+static void answer_unit(struct exchange *exchange)
+{
+	struct request *request = &exchange->request;
+	tine_unit *unit = tine_unit_begin(exchange->http->worker, request->db.label, NULL);
+
+	if (exchange->is_scanner)
+		answer_scanner(exchange);
+	else if (!unit || db_left_ms(&request->db) == 0)
+		page_error(request, &exchange->reply, 503,
+			   "Too much is asked of this service at the moment. Please try again.");
+	else
+		route_answer(request, &exchange->reply);
+	tine_unit_end(unit);
+	exchange->answered = true;
+}
+
+void http_answer(struct exchange *exchange)
+{
+	struct http *http = exchange->http;
+
+	answer_unit(exchange);
+	/* From here on the exchange is the loop's. */
+	MHD_resume_connection(exchange->connection);
+	atomic_store(&http->resumed, true);
+	if (atomic_exchange(&http->sleeping, false))
+		eventfd_write(http->wake_fd, 1);
+}
+
+static bool is_quick(const struct exchange *exchange)
+{
+	const struct route *route = exchange->request.route;
+
+	return exchange->is_scanner || exchange->is_early ||
+	       (route && (route->flags & ROUTE_QUICK));
+}
+
+static enum MHD_Result send_reply(struct exchange *exchange)
+{
+	struct MHD_Response *response =
+		reply_make(&exchange->reply, exchange->http->service->config->behind_tls,
+			   exchange->http->draining || exchange->is_early);
+	enum MHD_Result rc = MHD_NO;
+
+	if (response)
+		rc = MHD_queue_response(exchange->connection, (unsigned)exchange->reply.status,
+					response);
+	MHD_destroy_response(response);
+	return rc;
+}
+
+static enum MHD_Result complete(struct exchange *exchange)
+{
+	if (is_quick(exchange)) {
+		answer_unit(exchange);
+		return send_reply(exchange);
+	}
+	/* Before it is in the queue: a handler may be quicker than what follows. */
+	MHD_suspend_connection(exchange->connection);
+	if (queue_put(&exchange->http->service->queue, exchange))
+		return MHD_YES;
+	exchange->request.db.deadline_ns = 0;
+	http_answer(exchange);
+	return MHD_YES;
+}
+
+/* ---- what libmicrohttpd calls --------------------------------------------------------------- */
+
+static struct exchange *begin(struct http *http, struct MHD_Connection *connection,
+			      const char *path, const char *method)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (!exchange)
+		abort();
+	exchange->http = http;
+	exchange->connection = connection;
+	exchange->client = info->socket_context;
+	exchange->client->busy = true;
+	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
+	reply_init(&exchange->reply);
+	form_init(&exchange->request.form);
+	read_head(exchange, path, method);
+	exchange->is_scanner = text_is_scanner_path(exchange->request.path);
+	body_begin(exchange);
+	return exchange;
+}
+
+static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *path,
+			      const char *method, const char *version, const char *data,
+			      size_t *data_bytes, void **context)
+{
+	struct exchange *exchange = *context;
+
+	(void)version;
+	if (!exchange) {
+		*context = exchange = begin(arg, connection, path, method);
+		return exchange->is_early ? complete(exchange) : MHD_YES;
+	}
+	if (exchange->answered)
+		return send_reply(exchange);
+	if (*data_bytes > 0) {
+		bool taken = body_add(exchange, data, *data_bytes);
+
+		*data_bytes = 0;
+		return taken ? MHD_YES : MHD_NO;
+	}
+	body_end(exchange);
+	return complete(exchange);
+}
+
+static void finished(void *arg, struct MHD_Connection *connection, void **context,
+		     enum MHD_RequestTerminationCode code)
+{
+	struct exchange *exchange = *context;
+	struct http *http = arg;
+
+	(void)code;
+	if (!exchange)
+		return;
+	exchange->client->busy = false;
+	if (http->draining)
+		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					  (unsigned)DRAIN_S);
+	body_end(exchange);
+	reply_free(&exchange->reply);
+	form_free(&exchange->request.form);
+	fields_free(&exchange->request.query);
+	arena_free(&exchange->request.arena);
+	free(exchange);
+	*context = NULL;
+}
+
+static void connection_changed(void *arg, struct MHD_Connection *connection, void **context,
+			       enum MHD_ConnectionNotificationCode code)
+{
+	struct http *http = arg;
+	struct client *client = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		client = calloc(1, sizeof(*client));
+		if (!client)
+			abort();
+		client->connection = connection;
+		client->next = http->clients;
+		if (client->next)
+			client->next->back = &client->next;
+		client->back = &http->clients;
+		http->clients = client;
+		*context = client;
+		return;
+	}
+	*client->back = client->next;
+	if (client->next)
+		client->next->back = client->back;
+	free(client);
+}
+
+/* ---- the daemon ----------------------------------------------------------------------------- */
+
+/* Its own words are about clients that hang up in the middle: nobody's business. */
+__attribute__((format(printf, 2, 0))) static void log_nothing(void *arg, const char *format,
+							      va_list args)
+{
+	(void)arg;
+	(void)format;
+	(void)args;
+}
+
+struct http *http_new(struct service *service, tine_worker *worker)
+{
+	struct http *http = calloc(1, sizeof(*http));
+
+	if (!http)
+		return NULL;
+	http->service = service;
+	http->worker = worker;
+	http->daemon =
+		MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+					 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+				 0, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
+				 log_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, finished, http,
+				 MHD_OPTION_NOTIFY_CONNECTION, connection_changed, http,
+				 MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+				 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_BYTES,
+				 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+				 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	http->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (http->daemon && http->wake_fd >= 0)
+		return http;
+	http_free(http);
+	return NULL;
+}
+
+void http_free(struct http *http)
+{
+	if (http->daemon)
+		MHD_stop_daemon(http->daemon);
+	if (http->wake_fd >= 0)
+		close(http->wake_fd);
+	free(http);
+}
+
+/* @return milliseconds until the daemon has something to do in any case, -1 = for ever */
+static int wait_ms_of(const struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+
+	if (MHD_get_timeout(http->daemon, &wait_ms) != MHD_YES)
+		return -1;
+	return wait_ms > 60000 ? 60000 : (int)wait_ms;
+}
+
+bool http_wait(struct http *http, int other_fd)
+{
+	struct pollfd fds[] = {
+		{ .fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+		  .events = POLLIN },
+		{ .fd = http->wake_fd, .events = POLLIN },
+		{ .fd = other_fd, .events = POLLIN },
+	};
+	int wait_ms = wait_ms_of(http);
+	eventfd_t count;
+
+	atomic_store(&http->sleeping, true);
+	poll(fds, 3, atomic_load(&http->resumed) ? 0 : wait_ms);
+	atomic_store(&http->sleeping, false);
+	atomic_store(&http->resumed, false);
+	if (fds[1].revents)
+		eventfd_read(http->wake_fd, &count);
+	return fds[2].revents != 0;
+}
+
+void http_run(struct http *http)
+{
+	MHD_run(http->daemon);
+}
+
+void http_add(struct http *http, int fd)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t length = sizeof(address);
+
+	if (getpeername(fd, (struct sockaddr *)&address, &length) < 0) {
+		close(fd);
+		return;
+	}
+	/* It closes what it does not take. */
+	MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, length);
+}
+
+unsigned http_connections(const struct http *http)
+{
+	return MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+		->num_connections;
+}
+
+void http_drain(struct http *http)
+{
+	http->draining = true;
+	for (struct client *client = http->clients; client; client = client->next)
+		if (!client->busy)
+			MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+						  (unsigned)DRAIN_S);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * HTTP, by libmicrohttpd: one daemon in each worker, driven by the worker's loop (web.c), without a
+ * socket to listen on and without threads. When a request is complete it is answered at once, if
+ * that needs no wait, or its connection is suspended and the exchange put into the queue; a handler
+ * answers it and resumes the connection, and the loop sends the reply.
+ *
+ * In this mode MHD_resume_connection() does not end the loop's wait. A handler says `resumed` and
+ * then looks whether the loop sleeps; the loop says that it sleeps and then looks whether something
+ * was resumed. So one of them sees the other, and a system call is made only when it is needed.
+ *
+ * Locks: the queue's, and those of the daemon, for MHD_resume_connection() in a handler. All else
+ * happens in the loop's thread. Fork: made in the worker.
+ */
+#ifndef RECORDS_HTTP_H
+#define RECORDS_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <tine/tine.h>
+
+struct exchange;
+struct http;
+struct service;
+
+/** @return the caller's, for http_free(); NULL when there is no memory or descriptor */
+struct http *http_new(struct service *service, tine_worker *worker);
+
+/** To be called when no connection is left. */
+void http_free(struct http *http);
+
+/** Wait until http_run() has something to do, or another descriptor is readable.
+ *  @param other_fd -1 = none
+ *  @return true when that one is */
+bool http_wait(struct http *http, int other_fd);
+
+/** Read, answer, send what is possible without a wait. */
+void http_run(struct http *http);
+
+/** Take a connection over. @param fd is closed in any case */
+void http_add(struct http *http, int fd);
+
+unsigned http_connections(const struct http *http);
+
+/** From now on each connection ends with its next reply; one that is idle has a second for another
+ *  request, so that who has just sent one gets its answer. */
+void http_drain(struct http *http);
+
+/** Answer an exchange from the queue, and give it back to the loop. */
+void http_answer(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Replies that are pages. Each has what all pages have: who is signed in, the word for forms, the
+ * settings' title and notice, and what is to be said about the database.
+ *
+ * Locks: none but the settings'. Fork: nothing to do.
+ */
+#ifndef RECORDS_PAGE_H
+#define RECORDS_PAGE_H
+
+#include "request.h"
+
+/** Answer with a page of templates/.
+ *  @param values what is the page's own; given away; NULL for nothing */
+void page_reply(struct request *request, struct reply *reply, int status, const char *name,
+		json_t *values);
+
+/** Answer with the page "error". @param text what happened, and what to do */
+void page_error(struct request *request, struct reply *reply, int status, const char *text);
+
+/** 503: the database is away, or does not answer. */
+void page_away(struct request *request, struct reply *reply);
+
+/** What became of a write: 503 when the database is away, 500 and a line in the log when it refused
+ *  for a reason that nobody expects. @param rc of db_write(), negative */
+void page_write_failed(struct request *request, struct reply *reply, int rc);
+
+/** A random key for a form that adds something. */
+json_t *page_key(void);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A web worker: its first thread is the loop, which accepts, reads and sends for all connections;
+ * the others are handlers, which wait for the database. So an idle connection costs no thread, and
+ * what needs no database is answered while all handlers wait for one.
+ *
+ * The end of a worker: the loop stops accepting (what comes stays in the socket's queue, for
+ * another worker), lets each connection have its answer, and returns when none is left; then the
+ * queue is closed, and the handlers return.
+ */
+#include <stdio.h>
+
+#include "http.h"
+#include "service.h"
+
+#define ACCEPTS_AT_ONCE 16
+#define CONNECTIONS_ENOUGH 900 /* others may take what comes; libmicrohttpd's own limit is above   \
+				*/
+
+static void accept_some(struct http *http, tine_worker *worker)
+{
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		int fd = tine_worker_accept(worker, 0, NULL);
+
+		if (fd < 0)
+			return;
+		http_add(http, fd);
+	}
+}
+
+static void turn(struct http *http, tine_worker *worker)
+{
+	bool stopping = tine_worker_stopping(worker);
+	bool accepts = !stopping && http_connections(http) < CONNECTIONS_ENOUGH;
+	int fd = accepts ? tine_worker_accept_fd(worker) : tine_worker_stop_fd(worker);
+
+	if (http_wait(http, stopping ? -1 : fd) && accepts)
+		accept_some(http, worker);
+	http_run(http);
+}
+
+static int loop(struct service *service, tine_worker *worker)
+{
+	struct http *http = http_new(service, worker);
+
+	if (!http) {
+		fprintf(stderr, "records: no memory or descriptor for a loop\n");
+		queue_close(&service->queue);
+		return 1;
+	}
+	while (!tine_worker_stopping(worker))
+		turn(http, worker);
+	http_drain(http);
+	while (http_connections(http) > 0)
+		turn(http, worker);
+	queue_close(&service->queue);
+	http_free(http);
+	return 0;
+}
+
+static int handlers(struct service *service)
+{
+	struct exchange *exchange;
+
+	while ((exchange = queue_take(&service->queue)) != NULL)
+		http_answer(exchange);
+	return 0;
+}
+
+int web_serve(tine_worker *worker, int thread, void *service)
+{
+	return thread == 0 ? loop(service, worker) : handlers(service);
+}
