@@ -235,9 +235,9 @@ TINE_PUBLIC int tine_worker_wait(tine_worker *worker, int wait_ms);
  *  has then waited a moment, so that a loop does not spin) */
 TINE_PUBLIC int tine_worker_accept(tine_worker *worker, int wait_ms, tine_error *error);
 
-/** A descriptor that is readable when there is something to accept, or the worker is to stop. For an
- *  event loop, which then calls tine_worker_accept(worker, 0) until it says TINE_E_TIMEOUT. Not to
- *  be read or closed. @return -1 without such sockets */
+/** A descriptor that is readable when there is something to accept, or the worker is to stop; for
+ *  an event loop, which then calls tine_worker_accept(worker, 0) until it says TINE_E_TIMEOUT. Not
+ *  to be read or closed. @return -1 without such sockets */
 TINE_PUBLIC int tine_worker_accept_fd(const tine_worker *worker);
 
 /** Begin a unit of work, such as a request: it is counted, has a deadline, and can be told by name
