@@ -142,14 +142,18 @@ void tine_session_asked(struct tine_record *record, const struct tine_statement 
 {
 	struct tine_session *session = &record->session;
 
-	if (!session->is_open)
+	/* In a pipeline libpq refuses whatever would wait for its answer, and sends nothing. */
+	if (!session->is_open || in_pipeline(record))
 		return;
+	/* Not sent, as far as can be known: there was no text, or no connection. */
+	if (!result) {
+		tine_journal_confuse(&session->journal);
+		return;
+	}
 	tine_session_sent(record, statement);
 	tine_session_result(record, result);
 	/* COPY: the program goes on, and fetches the last result by PQgetResult(). */
-	if (result && goes_on(record->copy->real.PQresultStatus(result)))
+	if (goes_on(record->copy->real.PQresultStatus(result)))
 		return;
-	if (!result)
-		tine_journal_confuse(&session->journal);
 	answered(record, session->saw_result && !session->saw_error);
 }
