@@ -2,7 +2,6 @@
 """`tine ps`: what it says of boards, and that neither broken nor hostile ones disturb it."""
 import json
 import os
-import random
 import shutil
 import signal
 import stat
@@ -14,10 +13,11 @@ import tempfile
 import pytest
 
 from support import procs
-from support.board import Member, environment, member_path, section, tine, trees
+from support.board import (
+    BUSY, Member, environment, hostile, member_path, section, tine, trees, whole_board)
 
 LAYOUT_AT = 8  # behind the magic, in the head of every layout
-BUSY, IDLE = 3, 2
+IDLE = 2
 OPENED, CLOSED, LOST = 4, 5, 1
 
 
@@ -169,19 +169,7 @@ def put(path, data, mode=0o600):
 
 @pytest.fixture
 def board(directory):
-    """The bytes of a board with all kinds of things in it, whose processes are gone."""
-    members = [Member(directory, 'name=original', 'budget=4') for _ in range(3)]
-    for member in members:
-        member.tell('seat', member.tell('take'), BUSY, 2, 1, 'label')
-        member.tell('enter')
-        member.tell('failed', member.tell('target', 5), -10, 1, 1000, 'text')
-    path = members[0].path
-    for member in members:
-        member.kill()
-    with open(path, 'rb') as file:
-        data = file.read()
-    os.unlink(path)
-    return data
+    return whole_board(directory)
 
 
 def test_another_layout_is_said_clearly(directory, board):
@@ -228,26 +216,6 @@ def test_control_bytes_of_a_program(directory):
             result = tine(directory, *words)
             assert is_printable(result.stdout)
             assert '?[31mred??' in result.stdout and '?]0;owned?' in result.stdout
-
-
-def hostile(board, seed):
-    """What a process of the same user could do to a board, its head left as it is."""
-    rng = random.Random(seed)
-    head, kind = rng.choice([16, 24, 32, 4096]), seed % 5
-    size = len(board) - head
-    if kind == 0:
-        return board[:head] + rng.randbytes(size)
-    if kind == 1:
-        return board[:head] + rng.choice([b'\x1b', b'\xff', b'\x7f', b'\x80', b'\n']) * size
-    data = bytearray(board)
-    for _ in range(rng.choice([10, 1000, 50000])):
-        at = rng.randrange(head, len(data))
-        data[at] = rng.choice([0, 1, 0x1b, 0x7f, 0x80, 0xff, rng.randrange(256)])
-    if kind == 2:
-        # Owners of every kind, in all words.
-        for at in range(head - head % 8 + 8, len(data) - 8, 64):
-            struct.pack_into('Q', data, at, rng.choice([0, 1, 0x10001, 0xffff, 1 << 63, 3 << 62]))
-    return bytes(data)
 
 
 def test_a_hostile_board(directory, board):

@@ -2,6 +2,8 @@
 """A process that is on a board and does what a test tells it, and the commands that look at it."""
 import json
 import os
+import random
+import struct
 import subprocess
 
 from support import procs
@@ -70,6 +72,45 @@ def tine(directory, *words, **options):
 def trees(directory, *words):
     """What `tine ps --json` says."""
     return json.loads(tine(directory, 'ps', '--json', *words).stdout)['trees']
+
+
+BUSY = 3  # enum tine_seat_state
+
+
+def whole_board(directory):
+    """The bytes of a board with all kinds of things in it, whose processes are gone."""
+    members = [Member(directory, 'name=original', 'budget=4') for _ in range(3)]
+    for member in members:
+        member.tell('seat', member.tell('take'), BUSY, 2, 1, 'label')
+        member.tell('enter')
+        member.tell('failed', member.tell('target', 5), -10, 1, 1000, 'text')
+    path = members[0].path
+    for member in members:
+        member.kill()
+    with open(path, 'rb') as file:
+        data = file.read()
+    os.unlink(path)
+    return data
+
+
+def hostile(board, seed):
+    """What a process of the same user could do to a board, its head left as it is."""
+    rng = random.Random(seed)
+    head, kind = rng.choice([16, 24, 32, 4096]), seed % 5
+    size = len(board) - head
+    if kind == 0:
+        return board[:head] + rng.randbytes(size)
+    if kind == 1:
+        return board[:head] + rng.choice([b'\x1b', b'\xff', b'\x7f', b'\x80', b'\n']) * size
+    data = bytearray(board)
+    for _ in range(rng.choice([10, 1000, 50000])):
+        at = rng.randrange(head, len(data))
+        data[at] = rng.choice([0, 1, 0x1b, 0x7f, 0x80, 0xff, rng.randrange(256)])
+    if kind == 2:
+        # Owners of every kind, in all words.
+        for at in range(head - head % 8 + 8, len(data) - 8, 64):
+            struct.pack_into('Q', data, at, rng.choice([0, 1, 0x10001, 0xffff, 1 << 63, 3 << 62]))
+    return bytes(data)
 
 
 def section(text, head):
