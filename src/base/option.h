@@ -39,6 +39,7 @@ enum tine_option_commands {
 	TINE_COMMAND_DOCTOR = 1 << 5,
 	TINE_COMMAND_PS = 1 << 6,
 	TINE_COMMAND_TOP = 1 << 7,
+	TINE_COMMAND_WEB = 1 << 8,
 };
 
 struct tine_settings {
@@ -65,6 +66,10 @@ struct tine_settings {
 	const char *name;
 	int budget;
 	bool no_revive;
+	const char *listen;
+	bool public;
+	const char *hosts;
+	int doctor_s;
 };
 
 struct tine_option {

@@ -17,6 +17,8 @@ const struct tine_command tine_commands[] = {
 	  "Show the process trees on this host and their connections", NULL, tine_cmd_ps },
 	{ "top", TINE_COMMAND_TOP, "[--] [NAME...]",
 	  "Watch the process trees on this host and their connections", "tine-top", NULL },
+	{ "web", TINE_COMMAND_WEB, "[--] [NAME...]",
+	  "Show the process trees on this host in a web browser", "tine-web", NULL },
 	{ "version", TINE_COMMAND_VERSION, "", "Print the version and where the preload library is",
 	  NULL, tine_cmd_version },
 };

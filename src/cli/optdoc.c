@@ -95,6 +95,7 @@ static const struct {
 	{ "doctor", TINE_COMMAND_DOCTOR, print_option },
 	{ "ps", TINE_COMMAND_PS, print_option },
 	{ "top", TINE_COMMAND_TOP, print_option },
+	{ "web", TINE_COMMAND_WEB, print_option },
 	{ "pool", TINE_COMMAND_POOL, print_field },
 	{ "master", TINE_COMMAND_MASTER, print_field },
 	{ "worker", TINE_COMMAND_WORKER, print_field },

@@ -226,6 +226,11 @@ static const char *below_mount(const tine_web *web, const char *path)
 	return *path == '/' || !*path ? path : NULL;
 }
 
+static bool reads(const char *method)
+{
+	return method && (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
+}
+
 void tine_web_respond(tine_web *web, const tine_web_request *request,
 		      tine_web_response *ret_response)
 {
@@ -236,7 +241,7 @@ void tine_web_respond(tine_web *web, const tine_web_request *request,
 	path = below_mount(web, all.path ? all.path : "");
 	if (web->hosts && !tine_host_is_one_of(all.host, web->hosts)) {
 		say(ret_response, 421, "the Host field names no server that is this one\n");
-	} else if (!all.method || (strcmp(all.method, "GET") != 0 && strcmp(all.method, "HEAD"))) {
+	} else if (!reads(all.method)) {
 		say(ret_response, 405, "only GET and HEAD\n");
 		ret_response->headers = refusal_fields;
 		ret_response->headers_count = SAFE_COUNT + 1;

@@ -294,7 +294,7 @@ static void add_buckets(const struct metrics *to, const char *name, int tree, in
 		if (b < FIRST_BUCKET || b > LAST_BUCKET || (b - FIRST_BUCKET) % BUCKET_STEP)
 			continue;
 		begin_member(to, name, "_bucket", tree, member);
-		tine_out_format(to->out, ",le=\"%.6f\"", (double)(INT64_C(1) << b) / 1000000);
+		tine_out_format(to->out, ",le=\"%.10g\"", (double)(INT64_C(1) << b) / 1000000);
 		end(to, (double)below);
 	}
 	begin_member(to, name, "_bucket", tree, member);

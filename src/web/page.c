@@ -15,6 +15,7 @@
 
 #define ROWS_MAX 200 /* of connections; the JSON has all */
 #define EVENTS_MAX 40
+#define FIRST_MS_BUCKET 10 /* 2^10 microseconds */
 
 /* ---- pieces --------------------------------------------------------------------------------- */
 
@@ -159,14 +160,15 @@ static void add_title_of_tree(struct tine_out *out, const struct tine_view *view
 	tine_words_user(user, sizeof(user), view->owner);
 	tine_out_add(out, "<h1>");
 	tine_out_html(out, view->label);
-	tine_out_add(out, " <small id=\"about\">");
+	tine_out_add(out, " <small>");
 	if (view->old) {
 		tine_out_add(out, "left from before this machine was started");
 	} else {
-		tine_out_format(out, "%d process%s of ", living, living == 1 ? "" : "es");
+		tine_out_format(out, "<span id=\"living\">%d process%s</span> of ", living,
+				living == 1 ? "" : "es");
 		tine_out_html(out, user);
-		tine_out_format(out, ", up %s%s", tine_words_age(age, view->age_ns),
-				living ? "" : ": nobody is left");
+		tine_out_format(out, ", up <span id=\"age\">%s</span>",
+				tine_words_age(age, view->age_ns));
 	}
 	tine_out_add(out, "</small></h1>\n");
 }
@@ -342,7 +344,10 @@ static void add_waits(struct tine_out *out, const int64_t wait[TINE_VIEW_BUCKETS
 		if (!wait[i])
 			continue;
 		tine_out_add(out, "<tr>");
-		tine_page_age(out, "", (INT64_C(1) << i) * TINE_NS_PER_US);
+		if (i < FIRST_MS_BUCKET)
+			tine_out_format(out, "<td class=\"n\">%dus</td>", 1 << i);
+		else
+			tine_page_age(out, "", (INT64_C(1) << i) * TINE_NS_PER_US);
 		tine_page_number(out, "", wait[i]);
 		add_bar(out, "wait", wait[i], most);
 		tine_out_add(out, "</tr>\n");
@@ -377,7 +382,7 @@ static void add_closed(struct tine_out *out, const int64_t closed[TINE_VIEW_CAUS
 static void add_events(struct tine_out *out, const struct tine_view *view)
 {
 	static const struct tine_page_columns columns = {
-		"events", { "#Ago", "Event", "Detail", "Worker", "#Pid" }
+		"events", { "#Ago", "Worker", "#Pid", "Event", "Detail" }
 	};
 	char detail[TINE_WORDS_DETAIL_BYTES];
 
@@ -388,10 +393,10 @@ static void add_events(struct tine_out *out, const struct tine_view *view)
 
 		tine_out_add(out, "<tr>");
 		tine_page_age(out, "", event->age_ns);
-		tine_page_text(out, tine_words_event(event->kind), tine_words_event(event->kind));
-		tine_page_text(out, "", tine_words_detail(detail, event));
 		add_worker(out, event->worker, false);
 		tine_page_number(out, "", event->pid);
+		tine_page_text(out, tine_words_event(event->kind), tine_words_event(event->kind));
+		tine_page_text(out, "", tine_words_detail(detail, event));
 		tine_out_add(out, "</tr>\n");
 	}
 	tine_page_table_end(out);

@@ -77,8 +77,11 @@ static void add_state(struct tine_out *out, const json_t *findings)
 	if (strcmp(state, "done") == 0) {
 		int64_t ms = json_integer_value(json_object_get(findings, "age_ms"));
 
-		tine_out_format(out, "process %lld and its descendants, examined %s ago: ",
-				(long long)pid, tine_words_age(age, ms * TINE_NS_PER_MS));
+		tine_out_format(out, "examined %s ago: %s",
+				tine_words_age(age, ms * TINE_NS_PER_MS),
+				json_array_size(json_object_get(findings, "items"))
+					? ""
+					: "nothing found; ");
 		tine_out_html(out, text_of(findings, "summary"));
 	} else if (strcmp(state, "failed") == 0) {
 		tine_out_add(out, "could not be examined: ");

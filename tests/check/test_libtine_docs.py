@@ -34,7 +34,7 @@ def squeeze(text):
 
 def header():
     """Without comments."""
-    text = read('include', 'tine', 'tine.h') + read('include', 'tine', 'prefork.h')
+    text = ''.join(read('include', 'tine', name + '.h') for name in ('tine', 'prefork', 'web'))
     return re.sub(r'/\*.*?\*/', ' ', text, flags=re.S)
 
 

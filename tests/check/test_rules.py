@@ -12,6 +12,7 @@ ROOT = procs.ROOT
 BUILD = os.path.dirname(procs.tine_path())
 LIBRARY = os.path.join(BUILD, 'libtine-preload.so')
 LIBTINE = os.path.join(BUILD, 'libtine.so')
+LIBTINE_WEB = os.path.join(BUILD, 'libtine-web.so')
 
 # Who may use whom; a folder may always use itself.
 LAYERS = {
@@ -23,7 +24,7 @@ LAYERS = {
     'preload': {'base', 'fork', 'board'},
     'show': {'base', 'board'},
     'top': {'base', 'board', 'show'},
-    'web': {'base', 'board', 'show'},
+    'web': {'base', 'board', 'show', 'prefork'},
     'cli': {'base', 'board', 'show'},
     'doctor': {'base', 'pool'},
 }
@@ -120,6 +121,10 @@ LIBTINE_VARIABLES = {'gate', 'gate_depth', 'never_wiped', 'registry', 'tine_orig
 PREFORK = 'src/prefork/'
 
 
+CONSTANT = {'_DYNAMIC', '_GLOBAL_OFFSET_TABLE_', '__TMC_END__', '__dso_handle',
+            '__do_global_dtors_aux_fini_array_entry', '__frame_dummy_init_array_entry'}
+
+
 def test_libtine_exports_what_its_header_declares():
     header = re.sub(r'/\*.*?\*/', '', read('include/tine/tine.h') + read('include/tine/prefork.h'),
                     flags=re.S)
@@ -130,11 +135,27 @@ def test_libtine_exports_what_its_header_declares():
     assert not re.search(r' [BDRSV] \w', output('nm', '-D', '--defined-only', LIBTINE))
 
 
+def test_libtine_web_exports_what_its_header_declares():
+    header = re.sub(r'/\*.*?\*/', '', read('include/tine/web.h'), flags=re.S)
+    declared = set(re.findall(r'^TINE_PUBLIC .*?\b(tine_\w+)\(', header, re.M))
+    mapped = set(re.findall(r'\b(tine_\w+);', read('src/web/libtine-web.map')))
+    exported = set(re.findall(r' T (tine_\w+)@@LIBTINE_WEB_0', output('nm', '-D', LIBTINE_WEB)))
+    assert exported == mapped == declared
+    needed = re.findall(r'NEEDED.*\[(.*?)\.so', output('readelf', '-d', LIBTINE_WEB))
+    assert set(needed) - {'ld-linux-x86-64'} == {'libc', 'libjansson', 'libtine'}
+
+
+def test_libtine_web_has_no_state_and_only_answers():
+    names = set(re.findall(r' [bBdD] (\w+)$', output('nm', LIBTINE_WEB), re.M))
+    assert {name for name in names - CONSTANT - read_only(LIBTINE_WEB)
+            if not name.startswith('completed.')} == set()
+    # with signal 0, to ask whether a process lives
+    assert dynamic_symbols(LIBTINE_WEB, 'U') & (TALKS | ENDS | ACTS) == {'kill'}
+
+
 def test_libtine_has_no_state_but_the_fork_hook_and_the_signals():
     names = set(re.findall(r' [bBdD] (\w+)$', output('nm', LIBTINE), re.M))
-    constant = {'_DYNAMIC', '_GLOBAL_OFFSET_TABLE_', '__TMC_END__', '__dso_handle',
-                '__do_global_dtors_aux_fini_array_entry', '__frame_dummy_init_array_entry'}
-    variables = names - constant - read_only(LIBTINE)
+    variables = names - CONSTANT - read_only(LIBTINE)
     assert {name for name in variables if not name.startswith('completed.')} == LIBTINE_VARIABLES
 
 
