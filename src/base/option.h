@@ -70,6 +70,7 @@ struct tine_settings {
 	bool public;
 	const char *hosts;
 	int doctor_s;
+	int ping_idle_ms;
 };
 
 struct tine_option {

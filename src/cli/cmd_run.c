@@ -26,6 +26,15 @@ static int set_flag(const char *name, bool on)
 	return on ? setenv(name, "1", 1) : unsetenv(name);
 }
 
+/* Not given: who reads it has the default. */
+static int set_number(const char *name, int number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	return number ? setenv(name, text, 1) : unsetenv(name);
+}
+
 /* CMD may change its directory: the log's name must not depend on it. */
 static int set_log(const char *log)
 {
@@ -50,7 +59,8 @@ static int set_environment(const struct tine_settings *settings, const char *lib
 	if (setenv("LD_PRELOAD", preload, 1) < 0 || set_log(settings->log) < 0 ||
 	    set_flag("TINE_QUIET", settings->quiet) < 0 ||
 	    set_flag("TINE_VERBOSE", settings->verbose) < 0 ||
-	    set_flag("TINE_NO_REVIVE", settings->no_revive) < 0)
+	    set_flag("TINE_NO_REVIVE", settings->no_revive) < 0 ||
+	    set_number("TINE_RUN_PING_IDLE", settings->ping_idle_ms) < 0)
 		return -1;
 	return settings->ports ? setenv("TINE_PORT", settings->ports, 1) : unsetenv("TINE_PORT");
 }

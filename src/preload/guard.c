@@ -26,6 +26,11 @@ bool tine_guard_is_verbose(void)
 	return verbose;
 }
 
+bool tine_guard_is_quiet(void)
+{
+	return quiet;
+}
+
 void tine_guard_say(struct tine_text *text)
 {
 	tine_sink_write(&sink, text);

@@ -45,8 +45,9 @@ const struct tine_guard_level *tine_level_start(const struct tine_settings *sett
 /** Write a line into tine's log. Async-signal-safe. */
 void tine_guard_say(struct tine_text *text);
 
-/** Was --verbose given? */
+/** Was --verbose, or --quiet, given? */
 bool tine_guard_is_verbose(void);
+bool tine_guard_is_quiet(void);
 
 /** A hooked call found memory that belongs to another process: a fork without handlers (_Fork, raw
  *  clone). Does now what the child handler would have done. */

@@ -19,6 +19,7 @@
 #include "preload/bind.h"
 #include "preload/fdtable.h"
 #include "preload/guard.h"
+#include "preload/keep.h"
 #include "preload/track.h"
 
 /* Defined under another C name: the headers' own declarations (transparent unions, fortified
@@ -65,10 +66,24 @@ static int made(int fd, void *caller)
 	return fd;
 }
 
+/* This thread opens a connection anew. */
+static int socket_to_keep(int fd, void *caller)
+{
+	return fd < 0 ? fd : tine_keep_socket(fd, caller);
+}
+
 HOOK(int, socket, int domain, int type, int protocol)
 {
+	void *caller = __builtin_return_address(0);
+
 	ENTER(socket);
-	return made(real_socket(domain, type, protocol), __builtin_return_address(0));
+	if (__builtin_expect(tine_keep_fd < 0, 1))
+		return made(real_socket(domain, type, protocol), caller);
+	if (!tine_keep_allows(caller)) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	return made(socket_to_keep(real_socket(domain, type, protocol), caller), caller);
 }
 
 HOOK(int, accept, int fd, struct sockaddr *address, socklen_t *length)
@@ -99,6 +114,9 @@ HOOK(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 HOOK(int, close, int fd)
 {
 	ENTER(close);
+	if (__builtin_expect(tine_keep_fd >= 0, 0) &&
+	    tine_keep_close(fd, __builtin_return_address(0)))
+		return 0;
 	if (tine_fd_word(fd) && !tine_track_close(fd, __builtin_return_address(0)))
 		return 0;
 	return real_close(fd);

@@ -8,12 +8,11 @@ import subprocess
 
 import pytest
 
-from support import procs
+PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INCLUDE = '/usr/include/postgresql'
 PYTHON = '/usr/bin/python3'
-PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 
 AUDITOR = """\
 #define _GNU_SOURCE
@@ -80,30 +79,9 @@ def place(tmp_path_factory):
     return path
 
 
-class Run:
-    """A program under tine run --verbose, and what its log says."""
-
-    def __init__(self, cluster, directory, words, env=None, options=(), cwd=None):
-        self._log = directory / 'tine.log'
-        command = procs.tine_command('--verbose', '--log', self._log, *options)
-        base = {name: value for name, value in os.environ.items()
-                if not name.startswith(('PG', 'TINE_', 'LD_'))}
-        base.update(PATH=PATH, CONNINFO=cluster.conninfo('tls'), **(env or {}))
-        self.done = subprocess.run([*command, *map(str, words)], env=base, capture_output=True,
-                                   text=True, timeout=60, cwd=cwd)
-        assert self.done.returncode == 0, (self.done.stdout, self.done.stderr)
-
-    def log(self):
-        return self._log.read_text()
-
-    def logins(self):
-        """(function, copy) of each wrapped call that made a connection, in their order."""
-        return re.findall(r'libpq: (PQ\w+) of (\S+)', self.log())
-
-
-@pytest.fixture
-def run(cluster, tmp_path):
-    return lambda words, **more: Run(cluster, tmp_path, words, **more)
+def logins(run):
+    """(function, copy) of each wrapped call that made a connection, in their order."""
+    return re.findall(r'libpq: (PQ\w+) of (\S+)', run.log())
 
 
 @pytest.mark.parametrize('function', ['caller_asks', 'caller_jumps', 'caller_points'])
@@ -111,16 +89,16 @@ def run(cluster, tmp_path):
     ('lazy', 'caller-lazy.so'), ('now', 'caller-lazy.so'), ('now', 'caller-now.so'),
     ('deep', 'caller-lazy.so'), ('deep', 'caller-now.so')])
 def test_an_extension(run, place, function, mode, library):
-    result = run([place / 'opener', function, mode, place / library])
-    assert result.logins() == [('PQconnectdb', 'libpq.so.5')]
+    run([place / 'opener', function, mode, place / library])
+    assert logins(run) == [('PQconnectdb', 'libpq.so.5')]
 
 
 @pytest.mark.parametrize('function', ['caller_asks', 'caller_jumps', 'caller_points'])
 @pytest.mark.parametrize('mode', ['lazy', 'now', 'deep'])
 def test_two_copies_each_for_its_own(run, place, function, mode):
-    result = run([place / 'opener', function, mode, place / 'caller-a.so', mode,
+    run([place / 'opener', function, mode, place / 'caller-a.so', mode,
                   place / 'caller-b.so', mode, place / 'caller-lazy.so'])
-    assert [copy for _function, copy in result.logins()] == [
+    assert [copy for _function, copy in logins(run)] == [
         'libpq-a.so', 'libpq-b.so', 'libpq.so.5']
 
 
@@ -130,31 +108,32 @@ def test_a_program_that_is_linked_with_libpq(run, tmp_path, options, env):
     main = tmp_path / 'main.c'
     main.write_text(LINKED)
     cc('-o', tmp_path / 'main', main, os.path.join(HERE, 'caller.c'), '-lpq', *options)
-    assert run([tmp_path / 'main'], env=env).logins() == [('PQconnectdb', 'libpq.so.5')] * 3
+    run([tmp_path / 'main'], env=env)
+    assert logins(run) == [('PQconnectdb', 'libpq.so.5')] * 3
 
 
 def test_a_program_with_an_auditor(run, place, tmp_path):
     auditor = tmp_path / 'auditor.c'
     auditor.write_text(AUDITOR)
     cc('-shared', '-fPIC', '-o', tmp_path / 'auditor.so', auditor)
-    result = run([place / 'opener', 'caller_asks', 'deep', place / 'caller-a.so', 'now',
+    run([place / 'opener', 'caller_asks', 'deep', place / 'caller-a.so', 'now',
                   place / 'caller-b.so'], env={'LD_AUDIT': str(tmp_path / 'auditor.so')})
-    assert [copy for _function, copy in result.logins()] == ['libpq-a.so', 'libpq-b.so']
+    assert [copy for _function, copy in logins(run)] == ['libpq-a.so', 'libpq-b.so']
 
 
 def test_a_program_with_another_allocator(run, place):
     jemalloc = '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2'
     if not os.path.exists(jemalloc):
         pytest.skip('libjemalloc is not installed (Debian package: libjemalloc2)')
-    result = run([place / 'opener', 'caller_asks', 'now', place / 'caller-a.so'],
+    run([place / 'opener', 'caller_asks', 'now', place / 'caller-a.so'],
                  env={'LD_PRELOAD': jemalloc})
-    assert result.logins() == [('PQconnectdb', 'libpq-a.so')]
+    assert logins(run) == [('PQconnectdb', 'libpq-a.so')]
 
 
 def test_nothing_is_wrapped_when_nothing_is_wanted(run, place):
-    result = run([place / 'opener', 'caller_asks', 'now', place / 'caller-now.so'],
+    run([place / 'opener', 'caller_asks', 'now', place / 'caller-now.so'],
                  options=['--no-revive'])
-    assert 'watching' in result.log() and 'libpq:' not in result.log()
+    assert 'watching' in run.log() and 'libpq:' not in run.log()
 
 
 # ---- languages -----------------------------------------------------------------------------------
@@ -182,7 +161,8 @@ def test_a_language(run, cluster, name, env):
     words, function = SCRIPTS[name]
     if not shutil.which(words[0], path=PATH):
         pytest.skip('%s is not installed' % words[0])
-    assert run(words, env=env).logins() == [(function, 'libpq.so.5')]
+    run(words, env=env)
+    assert logins(run) == [(function, 'libpq.so.5')]
 
 
 @pytest.mark.parametrize('words', [['psql', '--no-psqlrc', '-c', 'select 1'],
@@ -190,7 +170,7 @@ def test_a_language(run, cluster, name, env):
 def test_postgresqls_own_programs(run, cluster, tmp_path, words):
     (tmp_path / 'script').write_text('select 1;\n')
     params = cluster.params('tls')
-    result = run([os.path.join(cluster.bindir, words[0]), *words[1:]], cwd=tmp_path, env={
+    run([os.path.join(cluster.bindir, words[0]), *words[1:]], cwd=tmp_path, env={
         'PGHOST': params['host'], 'PGPORT': str(params['port']), 'PGUSER': params['user'],
         'PGPASSWORD': params['password'], 'PGDATABASE': params['dbname']})
-    assert {copy for _function, copy in result.logins()} == {'libpq.so.5'}
+    assert {copy for _function, copy in logins(run)} == {'libpq.so.5'}

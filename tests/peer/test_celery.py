@@ -36,7 +36,8 @@ def check(site, redis, transport, pre_ping, *options):
 
 @pytest.mark.parametrize('guard,transport,pre_ping', [
     ('tine', 'tls13', False), ('tine', 'tls13', True), ('tine', 'plain', False),
-    ('tine', 'plain', True), ('bare', 'tls13', True), ('bare', 'plain', False)],
+    ('tine', 'plain', True), ('revive', 'tls13', False), ('revive', 'plain', False),
+    ('bare', 'tls13', True), ('bare', 'plain', False)],
     indirect=['guard'])
 def test_tasks(site, redis, transport, pre_ping):
     check(site, redis, transport, pre_ping)

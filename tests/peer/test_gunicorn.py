@@ -46,11 +46,13 @@ def check(site, report, pre_ping):
 CASES = [('tine', worker_class, transport, pre_ping) for worker_class, transport in [
     ('sync', 'tls13'), ('gthread', 'tls13'), ('gthread', 'plain'), ('gthread', 'unix'),
     ('gthread', 'tls12')] for pre_ping in (False, True)]
+REVIVE_CASES = [('revive', worker_class, transport, False) for worker_class, transport in [
+    ('sync', 'tls13'), ('gthread', 'tls12'), ('gthread', 'plain'), ('gthread', 'unix')]]
 BARE_CASES = [('bare', 'sync', 'tls13', False), ('bare', 'gthread', 'tls13', True),
               ('bare', 'gthread', 'plain', False), ('bare', 'gthread', 'unix', True)]
 
 
-@pytest.mark.parametrize('guard,worker_class,transport,pre_ping', CASES + BARE_CASES,
+@pytest.mark.parametrize('guard,worker_class,transport,pre_ping', CASES + REVIVE_CASES + BARE_CASES,
                          indirect=['guard'])
 def test_load(site, worker_class, transport, pre_ping):
     env = environment(site, transport, pre_ping)

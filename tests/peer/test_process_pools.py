@@ -13,7 +13,7 @@ def installed():
     need_python_module('sqlalchemy', 'psycopg2')
 
 
-@pytest.mark.guards('bare', 'tine')
+@pytest.mark.guards('bare', 'tine', 'revive')
 @pytest.mark.parametrize('kind,transport,pre_ping', [
     ('pool', 'tls13', False), ('pool', 'tls13', True), ('pool', 'plain', False),
     ('executor', 'tls13', True), ('executor', 'plain', False),
@@ -29,5 +29,5 @@ def test_fork(site, kind, transport, pre_ping):
     if not site.guard.on:
         assert report.shared or not intact or result['parent_errors'], (report, result['state'])
         return
-    report.check_guarded(pre_ping, CONNECTIONS, 2)
+    report.check_guarded(pre_ping, CONNECTIONS, 2, site.guard.revives)
     assert intact and not result['parent_errors'], result

@@ -16,7 +16,7 @@ def installed():
     need_python_module('sqlalchemy', 'psycopg2')
 
 
-@pytest.mark.guards('bare', 'tine')
+@pytest.mark.guards('bare', 'tine', 'revive')
 @pytest.mark.parametrize('transport,threads,pre_ping', [
     ('tls13', 1, False), ('tls13', 1, True), ('tls13', 3, True), ('plain', 3, False)])
 def test_load(site, transport, threads, pre_ping):

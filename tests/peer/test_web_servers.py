@@ -34,7 +34,7 @@ def starman(_site, port):
 SERVERS = {'puma': ('ruby', puma), 'unicorn': ('ruby', unicorn), 'starman': ('perl', starman)}
 
 
-@pytest.mark.guards('bare', 'tine')
+@pytest.mark.guards('bare', 'tine', 'revive')
 @pytest.mark.parametrize('name,transport', [
     ('puma', 'tls13'), ('puma', 'plain'), ('unicorn', 'tls13'), ('unicorn', 'unix'),
     ('starman', 'tls13'), ('starman', 'plain')])
@@ -52,7 +52,7 @@ def test_load(site, name, transport):
     if not site.guard.on:
         assert report.shared or alive != report.inherited, report
         return
-    report.check_guarded(False, CONNECTIONS, WORKERS)
+    report.check_guarded(False, CONNECTIONS, WORKERS, site.guard.revives)
     assert alive == report.inherited, report
     assert str(site.cluster.port) in site.guard.log(), site.guard.log()
 

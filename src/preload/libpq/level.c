@@ -3,9 +3,13 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/line.h"
 #include "preload/libpq/record.h"
+#include "preload/libpq/reopen.h"
 #include "preload/report.h"
+
+#define PING_IDLE_MS 30000
 
 struct tine_level tine_level;
 
@@ -49,19 +53,46 @@ void tine_level_say_login(const struct tine_copy *copy, const char *function)
 	tine_guard_say(&text);
 }
 
+/* Bits of what has been told since the last fork. */
+static atomic_uint told;
+
+void tine_level_say_reopened(enum tine_reopen_why why, bool good)
+{
+	static const char *const whose[] = {
+		[TINE_REOPEN_INHERITED] = "an inherited connection",
+		[TINE_REOPEN_DEAD] = "a connection that was gone",
+		[TINE_REOPEN_DEMOTED] = "a connection to a server that became read-only",
+	};
+	unsigned bit = 1U << (2 * why + good);
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (tine_guard_is_quiet() ||
+	    ((atomic_fetch_or(&told, bit) & bit) && !tine_guard_is_verbose()))
+		return;
+	begin(&text, line);
+	tine_text_add(&text, good ? "opened anew: " : "could not be opened anew, and is lost: ");
+	tine_text_add(&text, whose[why]);
+	tine_guard_say(&text);
+}
+
 static void before_fork(void)
 {
+	tine_reopen_gate_close();
 	tine_record_lock();
 }
 
 static void in_parent(void)
 {
 	tine_record_unlock();
+	tine_reopen_gate_open();
 }
 
 static void in_child(void)
 {
+	tine_reopen_gate_renew();
 	tine_record_renew_lock();
+	atomic_store(&told, 0);
 	tine_level.forks++;
 }
 
@@ -77,5 +108,7 @@ static const struct tine_guard_level level = {
 const struct tine_guard_level *tine_level_start(const struct tine_settings *settings)
 {
 	tine_level.revive = !settings->no_revive;
+	tine_level.ping_idle_ns =
+		(int64_t)(settings->ping_idle_ms ?: PING_IDLE_MS) * TINE_NS_PER_MS;
 	return tine_level.revive ? &level : NULL;
 }

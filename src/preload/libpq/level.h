@@ -9,6 +9,7 @@
  *	wrap.h          what stands in place of libpq's functions
  *	connect.c       ... to make and finish connections      } these two are where a feature
  *	use.c           ... to use one                           } hooks in
+ *	alive.c         is a connection still there? reopen.c opens it anew, ask.c asks on it
  *	session.c       what was sent and answered, and its journal
  *	record.c        PGconn -> what is known of it
  *
@@ -39,6 +40,7 @@
 /* Settings and the fork generation: read everywhere, written at the start and in fork handlers. */
 struct tine_level {
 	bool revive;
+	int64_t ping_idle_ns;
 	unsigned forks; /* between the first process and this one */
 };
 
@@ -46,6 +48,17 @@ extern struct tine_level tine_level;
 
 /** Say, when wanted, which copies are wrapped. @param rebound slots that were changed for it */
 void tine_level_say_wrapped(unsigned rebound);
+
+enum tine_reopen_why {
+	TINE_REOPEN_NOT,
+	TINE_REOPEN_INHERITED, /* a parent's */
+	TINE_REOPEN_DEAD,
+	TINE_REOPEN_DEMOTED, /* the server takes no writes any more, and did */
+};
+
+/** Say that a connection was opened anew, or could not be; the first of a kind after each fork, or
+ *  all of them when wanted. */
+void tine_level_say_reopened(enum tine_reopen_why why, bool good);
 
 /** Say, when wanted, that a function of this copy was called to make a connection. */
 void tine_level_say_login(const struct tine_copy *copy, const char *function);

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "preload/libpq/record.h"
+#include "preload/libpq/alive.h"
 
 static bool in_pipeline(const struct tine_record *record)
 {
@@ -42,6 +42,7 @@ void tine_session_begin(struct tine_record *record)
 	session->inode = fstat(session->fd, &st) == 0 ? st.st_ino : 0;
 	session->born_ns = tine_clock_ns();
 	session->is_open = true;
+	tine_alive_note_role(record);
 }
 
 void tine_session_end(struct tine_record *record)

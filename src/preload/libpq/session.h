@@ -42,8 +42,10 @@ struct tine_session {
 	ino_t inode; /* of the socket, so that the number is known to be still libpq's */
 	int64_t born_ns;
 	struct tine_journal journal;
-	unsigned due;    /* sent, and not answered to the end */
-	bool saw_result; /* of the one that is being answered */
+	unsigned deaths;   /* of connections of this process that were known at the last ping */
+	bool is_read_only; /* the server, as it said when the session began */
+	unsigned due;      /* sent, and not answered to the end */
+	bool saw_result;   /* of the one that is being answered */
 	bool saw_error;
 };
 

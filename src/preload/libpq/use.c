@@ -2,6 +2,7 @@
 #include "preload/libpq/use.h"
 
 #include "base/clock.h"
+#include "preload/libpq/alive.h"
 #include "preload/libpq/wrap.h"
 
 struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
@@ -14,6 +15,8 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 		return NULL;
 	if (record->session.due)
 		tine_session_settle(record);
+	if (tine_level.revive && !tine_alive_is_fresh(record))
+		tine_alive_ensure(record);
 	return record;
 }
 

@@ -8,7 +8,7 @@ MODE each     a child for each client, which answers on the accepted socket
      late     two clients are accepted first, then one child answers both
 
 It answers a line with the same line. It also holds a real connection to PostgreSQL, which is the
-one thing that its children must find severed: the answer says so.
+one thing that its children must not share: the answer says what they find.
 """
 import json
 import os
@@ -34,12 +34,15 @@ def listen(family, address):
     return sock
 
 
+backend = conn.info.backend_pid
+
+
 def database():
-    """Whether the inherited connection can be used."""
+    """What becomes of the inherited connection when it is used."""
     try:
         with conn.cursor() as cursor:
-            cursor.execute('select 1')
-        return 'shared'
+            cursor.execute('select pg_backend_pid()')
+            return 'shared' if cursor.fetchone()[0] == backend else 'revived'
     except psycopg2.Error:
         return 'severed'
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/alive.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "preload/libpq/ask.h"
+#include "preload/libpq/reopen.h"
+
+#define PING_TIMEOUT_NS (2 * (int64_t)TINE_NS_PER_S)
+/* Deaths after a shorter idle time are not a matter of idle time. */
+#define SHORTEST_SILENCE_NS (2 * (int64_t)TINE_NS_PER_S)
+/* What is read at one look: a farewell has several records, and then the end. */
+#define READS 8
+
+/* The shortest idle time after which a connection was found dead without a sign; 0: none was. */
+static _Atomic int64_t silence_ns;
+/* Deaths in this process: each makes the other connections suspect. */
+static _Atomic unsigned deaths;
+
+static bool is_on(const struct tine_record *record, const char *name)
+{
+	const char *value = record->copy->real.PQparameterStatus(record->conn, name);
+
+	return value && strcmp(value, "on") == 0;
+}
+
+/* The second is the server's word only as long as the program has not set anything. */
+static bool is_read_only(const struct tine_record *record)
+{
+	return is_on(record, "in_hot_standby") || (!record->session.journal.settings.first &&
+						   is_on(record, "default_transaction_read_only"));
+}
+
+void tine_alive_note_role(struct tine_record *record)
+{
+	record->session.deaths = atomic_load(&deaths);
+	record->session.is_read_only = is_read_only(record);
+}
+
+/* Idle as libpq sees it, in a state that can be had again, and the number still that of its socket:
+ * a program that closed it itself must not have the next file taken for a connection. */
+static bool may_judge(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	const PGconn *conn = record->conn;
+	struct stat st;
+
+	if (!record->session.is_open ||
+	    tine_journal_obstacle(&record->session.journal) != TINE_OBSTACLE_NONE ||
+	    real->PQstatus(conn) != CONNECTION_OK ||
+	    real->PQtransactionStatus(conn) != PQTRANS_IDLE ||
+	    (real->PQpipelineStatus && real->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) ||
+	    real->PQsocket(conn) != record->session.fd)
+		return false;
+	if (tine_record_inherited(record))
+		return tine_reopen_owns(record);
+	return fstat(record->session.fd, &st) == 0 && st.st_ino == record->session.inode;
+}
+
+/* @return 1 data, 0 nothing, -1 the end */
+static int look(int fd)
+{
+	char byte;
+	ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (got > 0)
+		return 1;
+	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
+}
+
+/* Let libpq read what has come: notifications, parameters, a farewell. It does not interpret it
+ * before it is asked for something, so a farewell's text is not shown to anybody.
+ * @return 1 it goes on, and something came; 0 nothing did; -1 it is over */
+static int read_what_came(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	int seen = look(record->session.fd), came = seen;
+
+	for (int i = 0; seen > 0 && i < READS; i++) {
+		if (!real->PQconsumeInput(record->conn) ||
+		    real->PQstatus(record->conn) != CONNECTION_OK)
+			return -1;
+		seen = look(record->session.fd);
+	}
+	return seen < 0 ? -1 : came;
+}
+
+static bool wants_ping(const struct tine_record *record, int64_t idle_ns)
+{
+	int64_t learned_ns = atomic_load(&silence_ns) / 4 * 3;
+
+	return record->session.deaths != atomic_load(&deaths) ||
+	       idle_ns >= (learned_ns && learned_ns < tine_level.ping_idle_ns
+				   ? learned_ns
+				   : tine_level.ping_idle_ns);
+}
+
+static void learn(int64_t idle_ns)
+{
+	int64_t known_ns = atomic_load(&silence_ns);
+
+	if (idle_ns >= SHORTEST_SILENCE_NS && (!known_ns || idle_ns < known_ns))
+		atomic_store(&silence_ns, idle_ns);
+}
+
+static bool answers_ping(struct tine_record *record, int64_t idle_ns)
+{
+	unsigned seen = atomic_load(&deaths);
+
+	if (tine_ask(record, &(struct tine_journal_step){ .sql = "" },
+		     tine_clock_ns() + PING_TIMEOUT_NS)) {
+		record->session.deaths = seen;
+		return true;
+	}
+	learn(idle_ns);
+	return false;
+}
+
+static enum tine_reopen_why judge(struct tine_record *record)
+{
+	int64_t idle_ns = tine_clock_ns() - record->used_ns;
+	int came;
+
+	if (tine_record_inherited(record))
+		return TINE_REOPEN_INHERITED;
+	came = read_what_came(record);
+	if (came >= 0 && (came > 0 || wants_ping(record, idle_ns)) &&
+	    !answers_ping(record, idle_ns))
+		came = -1;
+	if (came < 0) {
+		atomic_fetch_add(&deaths, 1);
+		return TINE_REOPEN_DEAD;
+	}
+	if (!record->session.is_read_only && is_read_only(record))
+		return TINE_REOPEN_DEMOTED;
+	return TINE_REOPEN_NOT;
+}
+
+void tine_alive_ensure(struct tine_record *record)
+{
+	int saved_errno = errno;
+	enum tine_reopen_why why;
+	bool is_nonblocking;
+
+	if (may_judge(record)) {
+		record->inside = true;
+		/* libpq has forgotten it when it has found the connection dead. */
+		is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
+		why = judge(record);
+		if (why != TINE_REOPEN_NOT)
+			tine_reopen(record, why, is_nonblocking);
+		record->inside = false;
+	}
+	errno = saved_errno;
+}

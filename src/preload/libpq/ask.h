@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A statement of our own on a program's connection, with a deadline, whatever mode the program has
+ * it in. The program does not see it. Locks: none. Fork: not on a parent's connection.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_ASK_H
+#define TINE_PRELOAD_LIBPQ_ASK_H
+
+#include <stdint.h>
+
+#include "preload/libpq/record.h"
+
+/** Send one step and read its answers.
+ *  @param until_ns  monotonic
+ *  @return false when an answer was an error, or there was none: then the connection is in an
+ *          unknown state and to be given up */
+bool tine_ask(struct tine_record *record, const struct tine_journal_step *step, int64_t until_ns);
+
+#endif

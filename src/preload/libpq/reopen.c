@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/reopen.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "preload/fdtable.h"
+#include "preload/keep.h"
+#include "preload/libpq/alive.h"
+#include "preload/libpq/ask.h"
+
+#define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
+#define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
+#define STEPS_AFTER_CUT 64        /* addresses that libpq may still have; each fails at once */
+
+/* ---- the gate ------------------------------------------------------------------------------- */
+
+#define GATE_PATIENCE_NS (100 * (int64_t)TINE_NS_PER_MS)
+
+static atomic_int stepping, closed;
+static __thread int stepping_here; /* libpq may call the program back, and that may fork */
+
+static void nap(void)
+{
+	poll(NULL, 0, 1);
+}
+
+static void gate_enter(void)
+{
+	for (;;) {
+		atomic_fetch_add(&stepping, 1);
+		if (!atomic_load(&closed) || stepping_here)
+			break;
+		atomic_fetch_sub(&stepping, 1);
+		nap();
+	}
+	stepping_here++;
+}
+
+static void gate_leave(void)
+{
+	stepping_here--;
+	atomic_fetch_sub(&stepping, 1);
+}
+
+void tine_reopen_gate_close(void)
+{
+	int64_t until_ns = tine_clock_ns() + GATE_PATIENCE_NS;
+
+	atomic_fetch_add(&closed, 1);
+	while (atomic_load(&stepping) > stepping_here && tine_clock_ns() < until_ns)
+		nap();
+}
+
+void tine_reopen_gate_open(void)
+{
+	atomic_fetch_sub(&closed, 1);
+}
+
+void tine_reopen_gate_renew(void)
+{
+	atomic_store(&closed, 0);
+	atomic_store(&stepping, stepping_here);
+}
+
+/* ---- a new session -------------------------------------------------------------------------- */
+
+static int count_hosts(const char *list)
+{
+	int hosts = 1;
+
+	for (; list && *list; list++)
+		hosts += *list == ',';
+	return hosts;
+}
+
+/* The program's own connect_timeout, which is for each host; all together here. */
+static int64_t timeout_ns(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	PQconninfoOption *options = real->PQconninfo(record->conn);
+	int timeout_s = 0, hosts = 1;
+
+	for (const PQconninfoOption *option = options; option && option->keyword; option++) {
+		if (!option->val)
+			continue;
+		if (strcmp(option->keyword, "connect_timeout") == 0)
+			timeout_s = (int)strtol(option->val, NULL, 10);
+		else if (strcmp(option->keyword, "host") == 0)
+			hosts = count_hosts(option->val);
+	}
+	real->PQconninfoFree(options);
+	if (timeout_s <= 0)
+		timeout_s = CONNECT_TIMEOUT_S;
+	else if (timeout_s < CONNECT_TIMEOUT_LEAST_S)
+		timeout_s = CONNECT_TIMEOUT_LEAST_S;
+	return (int64_t)timeout_s * hosts * TINE_NS_PER_S;
+}
+
+static PostgresPollingStatusType take_step(const struct tine_record *record)
+{
+	PostgresPollingStatusType next;
+
+	gate_enter();
+	next = record->copy->real.PQresetPoll(record->conn);
+	gate_leave();
+	return next;
+}
+
+static bool start(const struct tine_record *record)
+{
+	bool good;
+
+	gate_enter();
+	good = record->copy->real.PQresetStart(record->conn);
+	gate_leave();
+	return good;
+}
+
+/* libpq has no way to give up; so what it is doing is made to fail, one address after the other. */
+static void give_up(const struct tine_record *record)
+{
+	tine_keep_cut();
+	for (int i = 0; i < STEPS_AFTER_CUT; i++)
+		if (take_step(record) == PGRES_POLLING_FAILED)
+			return;
+}
+
+static bool connect_again(const struct tine_record *record, int64_t until_ns)
+{
+	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+	struct pollfd waits;
+	int rc;
+
+	if (!start(record))
+		return false;
+	while (next != PGRES_POLLING_OK && next != PGRES_POLLING_FAILED) {
+		waits.fd = record->copy->real.PQsocket(record->conn);
+		waits.events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+		rc = poll(&waits, 1, tine_clock_poll_ms(until_ns, tine_clock_ns()));
+		if (rc == 0) {
+			give_up(record);
+			return false;
+		}
+		if (rc > 0 || errno != EINTR)
+			next = take_step(record);
+	}
+	return next == PGRES_POLLING_OK;
+}
+
+/* ---- in the place of the old one ------------------------------------------------------------ */
+
+bool tine_reopen_owns(const struct tine_record *record)
+{
+	uint64_t word = tine_fd_word(record->session.fd);
+
+	return (word & TINE_FD_STATE_MASK) == TINE_FD_SEVERED &&
+	       tine_fd_holds(record->session.fd, word);
+}
+
+static bool restore(struct tine_record *record, int64_t until_ns)
+{
+	struct tine_journal_walk walk = { 0 };
+	struct tine_journal_step step;
+
+	while (tine_journal_next(&record->session.journal, &walk, &step))
+		if (!tine_ask(record, &step, until_ns))
+			return false;
+	return true;
+}
+
+static void note_new_session(struct tine_record *record)
+{
+	struct stat st;
+
+	record->session.fd = record->copy->real.PQsocket(record->conn);
+	record->session.inode = fstat(record->session.fd, &st) == 0 ? st.st_ino : 0;
+	record->session.born_ns = tine_clock_ns();
+	record->forks = tine_level.forks;
+	record->used_ns = tine_clock_coarse_ns();
+}
+
+static bool open_in_place(struct tine_record *record, bool is_nonblocking)
+{
+	int64_t until_ns = tine_clock_ns() + timeout_ns(record);
+	bool connected;
+
+	tine_keep_begin(record->session.fd, record->copy->start, record->copy->end);
+	connected = connect_again(record, until_ns);
+	tine_keep_end(connected);
+	if (!connected)
+		return false;
+	note_new_session(record);
+	record->copy->real.PQsetnonblocking(record->conn, is_nonblocking);
+	if (!restore(record, until_ns)) {
+		tine_keep_sever(record->session.fd);
+		record->session.is_open = false;
+		return false;
+	}
+	tine_alive_note_role(record);
+	return true;
+}
+
+void tine_reopen(struct tine_record *record, enum tine_reopen_why why, bool is_nonblocking)
+{
+	tine_level_say_reopened(why, open_in_place(record, is_nonblocking));
+}

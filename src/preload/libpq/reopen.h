@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Open a connection anew in its place: the same PGconn, the same descriptor number, a new session
+ * in the state that the old one's journal tells.
+ *
+ * Invariants
+ *  - It happens only between statements, before a byte of the next one was sent.
+ *  - Either the session is as it was, or the program finds the connection lost, as libpq tells it:
+ *    a session that could not be brought to its state is never handed out.
+ *  - Of a parent's connection nothing goes over the parent's wire: its socket was severed at the
+ *    fork, and what libpq says to close it ends there.
+ *
+ * Waits for the server, with a deadline, also on connections that a program uses without waiting:
+ * its next statement cannot be held back.
+ *
+ * Locks: none; a gate counts the steps that libpq takes here, and a fork waits for them for a
+ * moment, so that a child does not find OpenSSL's locks taken.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_REOPEN_H
+#define TINE_PRELOAD_LIBPQ_REOPEN_H
+
+#include "preload/libpq/record.h"
+
+/** Does a severed number still hold the dead end that was put there for this connection? */
+bool tine_reopen_owns(const struct tine_record *record);
+
+/** Open it anew. For one whose journal has no obstacle.
+ *  @param is_nonblocking  what the program set, which a new session does not have */
+void tine_reopen(struct tine_record *record, enum tine_reopen_why why, bool is_nonblocking);
+
+/** For fork handlers: wait for steps that are under way, 100 ms at most, and let none begin. */
+void tine_reopen_gate_close(void);
+void tine_reopen_gate_open(void);
+void tine_reopen_gate_renew(void);
+
+#endif

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Connections that are gone are opened anew at their next use, or are lost as without tine."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from libpq.conftest import TESTS
+
+TRANSPORTS = ['tls13', 'tls12', 'plain', 'unix']
+PYTHON = '/usr/bin/python3'
+
+
+def all_of(program, runner):
+    """Run a program of C tests; those that failed."""
+    done = runner.start([os.path.join(TESTS, program)])
+    assert re.search(r'^1\.\.\d+$', done.stdout, re.M), (done.stdout, done.stderr)
+    return re.findall(r'(?:^#.*\n)*^not ok.*', done.stdout, re.M)
+
+
+@pytest.mark.parametrize('transport', TRANSPORTS)
+def test_revive(cluster, run_on, transport):
+    assert all_of('revive_test', run_on(cluster.conninfo(transport))) == []
+
+
+@pytest.mark.parametrize('transport', ['tls13', 'unix'])
+def test_restore(cluster, run_on, transport):
+    assert all_of('restore_test', run_on(cluster.conninfo(transport))) == []
+
+
+def test_without_revive(cluster, run_on):
+    """The same test fails: what it shows is revive's doing."""
+    runner = run_on(cluster.conninfo('tls'))
+    for name in ('inherited', 'ended'):
+        done = runner.start([os.path.join(TESTS, 'revive_test'), name], options=['--no-revive'])
+        assert 'not ok' in done.stdout, (done.stdout, done.stderr)
