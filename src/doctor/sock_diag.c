@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
@@ -16,28 +15,16 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "base/cleanup.h"
+#include "base/netlink.h"
 #include "doctor/sockets.h"
 
 #define BUFFER_BYTES (256 * 1024)
-#define ANSWER_S 10 /* the kernel's answer is made while we wait; this is against a bug */
 
 /* TIME_WAIT and half-closed sockets belong to no process any more. */
 #define TCP_STATES                                                                                 \
 	(1U << TCP_ESTABLISHED | 1U << TCP_SYN_SENT | 1U << TCP_CLOSE_WAIT | 1U << TCP_LISTEN)
-
-static int netlink(void)
-{
-	const struct timeval limit = { .tv_sec = ANSWER_S };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	return fd;
-}
 
 /* A netlink socket in another namespace. */
 static int netlink_in(int namespace)
@@ -46,11 +33,11 @@ static int netlink_in(int namespace)
 	int fd;
 
 	if (namespace < 0)
-		return netlink();
+		return tine_netlink_open();
 	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (own < 0 || setns(namespace, CLONE_NEWNET) < 0)
 		return -errno;
-	fd = netlink();
+	fd = tine_netlink_open();
 	if (setns(own, CLONE_NEWNET) < 0) {
 		int error = errno;
 
@@ -66,31 +53,11 @@ static int netlink_in(int namespace)
 struct dump {
 	void *out; /* struct tine_sockets or tine_traffic */
 	uint64_t netns;
-	void (*take)(struct dump *dump, const struct nlmsghdr *message);
 };
 
-/* The value of an attribute behind the first bytes of a message, or NULL.
- * ret_bytes: its length, at least one. */
-static const void *find_attribute(const struct nlmsghdr *message, size_t first, int type,
-				  size_t *ret_bytes)
+static void take_inet(const struct nlmsghdr *message, void *arg)
 {
-	size_t at = NLMSG_LENGTH(NLMSG_ALIGN(first));
-
-	while (at + NLA_HDRLEN < message->nlmsg_len) {
-		const struct nlattr *attribute = (const void *)((const char *)message + at);
-
-		if (attribute->nla_len < NLA_HDRLEN || attribute->nla_len > message->nlmsg_len - at)
-			break;
-		*ret_bytes = attribute->nla_len - NLA_HDRLEN;
-		if (attribute->nla_type == type && *ret_bytes)
-			return (const char *)attribute + NLA_HDRLEN;
-		at += NLA_ALIGN(attribute->nla_len);
-	}
-	return NULL;
-}
-
-static void take_inet(struct dump *dump, const struct nlmsghdr *message)
-{
+	const struct dump *dump = arg;
 	const struct inet_diag_msg *row = NLMSG_DATA(message);
 	struct tine_socket *socket;
 
@@ -108,8 +75,9 @@ static void take_inet(struct dump *dump, const struct nlmsghdr *message)
 			  ntohs(row->id.idiag_dport));
 }
 
-static void take_unix(struct dump *dump, const struct nlmsghdr *message)
+static void take_unix(const struct nlmsghdr *message, void *arg)
 {
+	const struct dump *dump = arg;
 	const struct unix_diag_msg *row = NLMSG_DATA(message);
 	struct tine_socket *socket;
 	const char *name;
@@ -123,51 +91,23 @@ static void take_unix(struct dump *dump, const struct nlmsghdr *message)
 	socket->netns = dump->netns;
 	socket->family = AF_UNIX;
 	socket->state = row->udiag_state;
-	name = find_attribute(message, sizeof(*row), UNIX_DIAG_NAME, &bytes);
+	name = tine_netlink_attribute(message, sizeof(*row), UNIX_DIAG_NAME, &bytes);
 	if (name && *name)
 		socket->name = strndup(name, bytes);
-	peer = find_attribute(message, sizeof(*row), UNIX_DIAG_PEER, &bytes);
+	peer = tine_netlink_attribute(message, sizeof(*row), UNIX_DIAG_PEER, &bytes);
 	if (peer && bytes >= sizeof(*peer))
 		socket->peer = *peer;
 }
 
-/* Returns 1 when there is more to come. */
-static int take_all(struct dump *dump, const void *buffer, size_t bytes)
+static int run_dump(int fd, struct dump *dump, const struct nlmsghdr *request,
+		    void (*take)(const struct nlmsghdr *message, void *arg))
 {
-	unsigned length = (unsigned)bytes;
+	char *buffer = malloc(BUFFER_BYTES);
+	int rc;
 
-	for (const struct nlmsghdr *message = buffer; NLMSG_OK(message, length);
-	     message = NLMSG_NEXT(message, length)) {
-		if (message->nlmsg_type == NLMSG_DONE)
-			return 0;
-		if (message->nlmsg_type == NLMSG_ERROR) {
-			const struct nlmsgerr *error = NLMSG_DATA(message);
-
-			return error->error ? error->error : -EIO;
-		}
-		dump->take(dump, message);
-	}
-	return 1;
-}
-
-static int run_dump(int fd, struct dump *dump, const void *request, size_t request_bytes)
-{
-	char *buffer;
-	int rc = 1;
-
-	if (send(fd, request, request_bytes, 0) < 0)
-		return -errno;
-	buffer = malloc(BUFFER_BYTES);
 	if (!buffer)
 		return -ENOMEM;
-	while (rc > 0) {
-		ssize_t got = recv(fd, buffer, BUFFER_BYTES, 0);
-
-		if (got > 0)
-			rc = take_all(dump, buffer, (size_t)got);
-		else if (got == 0 || errno != EINTR)
-			rc = got == 0 ? -EIO : -errno;
-	}
+	rc = tine_netlink_ask(fd, request, buffer, BUFFER_BYTES, take, dump);
 	free(buffer);
 	return rc;
 }
@@ -181,7 +121,7 @@ struct inet_request {
 
 static int ask_inet(int fd, struct tine_sockets *sockets, uint64_t netns, uint8_t family)
 {
-	struct dump dump = { sockets, netns, take_inet };
+	struct dump dump = { sockets, netns };
 	const struct inet_request request = {
 		.header = { .nlmsg_len = sizeof(request),
 			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
@@ -191,12 +131,12 @@ static int ask_inet(int fd, struct tine_sockets *sockets, uint64_t netns, uint8_
 			  .idiag_states = TCP_STATES },
 	};
 
-	return run_dump(fd, &dump, &request, sizeof(request));
+	return run_dump(fd, &dump, &request.header, take_inet);
 }
 
 static int ask_unix(int fd, struct tine_sockets *sockets, uint64_t netns)
 {
-	struct dump dump = { sockets, netns, take_unix };
+	struct dump dump = { sockets, netns };
 	const struct {
 		struct nlmsghdr header;
 		struct unix_diag_req body;
@@ -209,7 +149,7 @@ static int ask_unix(int fd, struct tine_sockets *sockets, uint64_t netns)
 			  .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER },
 	};
 
-	return run_dump(fd, &dump, &request, sizeof(request));
+	return run_dump(fd, &dump, &request.header, take_unix);
 }
 
 int tine_sockets_ask(struct tine_sockets *sockets, uint64_t netns, int namespace)
@@ -243,14 +183,16 @@ static void put_address(uint32_t *words, sa_family_t family, const struct tine_e
 	}
 }
 
-static void take_traffic(struct dump *dump, const struct nlmsghdr *message)
+static void take_traffic(const struct nlmsghdr *message, void *arg)
 {
+	const struct dump *dump = arg;
 	struct tine_traffic *traffic = dump->out;
 	struct tcp_info info;
 	const void *found;
 	size_t bytes;
 
-	found = find_attribute(message, sizeof(struct inet_diag_msg), INET_DIAG_INFO, &bytes);
+	found = tine_netlink_attribute(message, sizeof(struct inet_diag_msg), INET_DIAG_INFO,
+				       &bytes);
 	if (!found || bytes < sizeof(info))
 		return;
 	memcpy(&info, found, sizeof(info));
@@ -258,21 +200,11 @@ static void take_traffic(struct dump *dump, const struct nlmsghdr *message)
 	traffic->received_ms = info.tcpi_last_data_recv;
 }
 
-/* The answer to a question about one socket is one message, and no "done". */
-static int take_answer(int fd, struct dump *dump)
-{
-	char buffer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
-	ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
-	int rc = got < 0 ? -errno : take_all(dump, buffer, (size_t)got);
-
-	return rc < 0 ? rc : 0;
-}
-
 int tine_sockets_traffic(const struct tine_socket *socket, int namespace,
 			 struct tine_traffic *ret_traffic)
 {
 	cleanup_(tine_closep) int fd = netlink_in(namespace);
-	struct dump dump = { ret_traffic, socket->netns, take_traffic };
+	struct dump dump = { ret_traffic, socket->netns };
 	struct inet_request request = {
 		.header = { .nlmsg_len = sizeof(request),
 			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
@@ -291,7 +223,5 @@ int tine_sockets_traffic(const struct tine_socket *socket, int namespace,
 	*ret_traffic = (struct tine_traffic){ UINT32_MAX, UINT32_MAX };
 	put_address(request.body.id.idiag_src, socket->family, &socket->local);
 	put_address(request.body.id.idiag_dst, socket->family, &socket->remote);
-	if (send(fd, &request, sizeof(request), 0) < 0)
-		return -errno;
-	return take_answer(fd, &dump);
+	return run_dump(fd, &dump, &request.header, take_traffic);
 }
