@@ -29,10 +29,18 @@ struct tine_board_spec {
 	int floor, ceiling;      /* of this member; 0: none */
 };
 
+/* As many as there are permits, in words of 64. */
+#define TINE_BOARD_HELD_WORDS 32
+
 struct tine_board {
 	struct tine_board_layout *map;
 	int place;      /* of this member; -1: none yet */
 	uint64_t owner; /* the word that names it; 0: none yet */
+	/* Permits that were taken and not given back, be they lost or not: not taken again before,
+	 * so that who gives one back does not hit the next one. */
+	_Atomic uint64_t held[TINE_BOARD_HELD_WORDS];
+	_Atomic uint64_t numbers; /* of permits' words, so far */
+	_Atomic int look_from;    /* the permit that is looked at next, see ended.c */
 	int floor, ceiling;
 	bool made_here;
 	char application[64];
@@ -83,6 +91,20 @@ int tine_permit_take(struct tine_board *board, int waiter);
  *  @param open_ms  how long the server may still have the connection open: the permit is free only
  *                  then. 0: it is known to be closed */
 void tine_permit_give(struct tine_board *board, int permit, int open_ms);
+
+/** The permit's connection is to be replaced by another one: before that one is begun, and after
+ * the old one was closed.
+ *  @return false when it was lost: the server had ended the session, and somebody else has it. Give
+ *          it back then, as any other, and take one */
+bool tine_permit_renew(struct tine_board *board, int permit);
+
+/** Is it still this member's? Only when its session has ended can it be anybody else's. */
+bool tine_permit_is_own(const struct tine_board *board, int permit);
+
+/** The permit's connection is there, on that socket. When the server ends an idle one, others may
+ *  have the permit, though this process does nothing. Who never says so loses none.
+ *  Call it once for each connection. */
+void tine_permit_tell_socket(struct tine_board *board, int permit, int fd);
 
 /** Should this member close an idle connection of that permit? It should if it has more than its
  *  fair share and others are in need, or if it would keep what others are entitled to; and where

@@ -20,7 +20,7 @@
 #include "board/seat.h"
 
 #define TINE_BOARD_MAGIC UINT64_C(0x0a6472616f62e174) /* not text, and no text file begins so */
-#define TINE_BOARD_LAYOUT 1
+#define TINE_BOARD_LAYOUT 2
 
 #define TINE_BOARD_MEMBERS 512  /* pools of processes */
 #define TINE_BOARD_PERMITS 2048 /* connections */
@@ -60,7 +60,8 @@ struct tine_board_member {
 	char application[TINE_BOARD_NAME_BYTES];
 };
 
-/* The word of a permit, a waiter or a token: the owner's place + 1 and generation, or zero. */
+/* The word of a permit, a waiter or a token: the owner's place + 1 and generation, or zero; above
+ * it the number of a permit's connection, and since when a token is held (word.h). */
 #define TINE_OWNER_PLACE_BITS 16
 
 /* A permit whose connection may still be open at the server, though its owner let it go: free from

@@ -28,10 +28,12 @@ static int give_back_all(struct tine_board *board, uint64_t owner, int open_ms)
 	struct tine_board_layout *map = board->map;
 	int permits = 0;
 
-	for (int i = 0; i < TINE_BOARD_PERMITS; i++)
-		if (atomic_load_explicit(&map->permits[i], memory_order_relaxed) == owner &&
-		    tine_permit_free(map, i, owner, open_ms))
+	for (int i = 0; i < TINE_BOARD_PERMITS; i++) {
+		uint64_t word = atomic_load_explicit(&map->permits[i], memory_order_relaxed);
+
+		if (tine_permit_owner(word) == owner && tine_permit_free(map, i, word, open_ms))
 			permits++;
+	}
 	for (int i = 0; i < TINE_BOARD_WAITERS; i++)
 		if (atomic_load_explicit(&map->waiters[i].word, memory_order_relaxed) == owner)
 			tine_waiter_free(map, i, owner);
@@ -146,6 +148,8 @@ void tine_board_left(struct tine_board *board)
 {
 	board->place = -1;
 	board->owner = 0;
+	for (int i = 0; i < TINE_BOARD_HELD_WORDS; i++)
+		atomic_store_explicit(&board->held[i], 0, memory_order_relaxed);
 	board->made_here = false;
 }
 
@@ -233,7 +237,8 @@ static void free_strays(struct tine_board *board)
 	for (int i = 0; i < TINE_BOARD_PERMITS; i++) {
 		uint64_t word = atomic_load_explicit(&map->permits[i], memory_order_relaxed);
 
-		if (word && !(word & TINE_PERMIT_LIMBO) && !tine_owner_is_there(map, word))
+		if (word && !(word & TINE_PERMIT_LIMBO) &&
+		    !tine_owner_is_there(map, tine_permit_owner(word)))
 			tine_permit_free(map, i, word, DEAD_OPEN_MS);
 	}
 	for (int i = 0; i < TINE_BOARD_WAITERS; i++) {
@@ -268,6 +273,7 @@ void tine_board_reap(struct tine_board *board, bool now)
 	for (int i = 0; own_namespace && i < members; i++)
 		reap_member(board, i, own_namespace);
 	free_strays(board);
+	tine_permit_free_ended(board);
 	tine_permit_divide(map);
 	tine_waiter_call(board);
 }

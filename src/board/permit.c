@@ -51,7 +51,7 @@ void tine_permit_tally(const struct tine_board *board, int64_t now_ns, struct ti
 		ret->above += i >= ret->limit;
 		ret->limbo += place < 0;
 		ret->taken += place >= 0;
-		ret->own += word == board->owner;
+		ret->own += place >= 0 && tine_permit_owner(word) == board->owner;
 		if (place >= 0)
 			ret->of[place]++;
 	}
@@ -76,6 +76,34 @@ static bool may_take(const struct tine_board *board, int waiter, int64_t now_ns)
 	       have.free > have.reserved + tine_waiter_older(board->map, &have, waiter, now_ns);
 }
 
+/* ---- those that this process has, or believes to have --------------------------------------- */
+
+_Static_assert(TINE_BOARD_HELD_WORDS * 64 == TINE_BOARD_PERMITS, "a bit for each permit");
+
+static bool is_held(const struct tine_board *board, int permit)
+{
+	return atomic_load_explicit(&board->held[permit / 64], memory_order_relaxed) >>
+		       (permit % 64) &
+	       1;
+}
+
+static void set_held(struct tine_board *board, int permit, bool held)
+{
+	uint64_t bit = UINT64_C(1) << (permit % 64);
+
+	if (held)
+		atomic_fetch_or(&board->held[permit / 64], bit);
+	else
+		atomic_fetch_and(&board->held[permit / 64], ~bit);
+}
+
+static uint64_t new_word(struct tine_board *board)
+{
+	return tine_permit_word(board->owner, atomic_fetch_add(&board->numbers, 1) + 1);
+}
+
+/* ---- taking and giving ---------------------------------------------------------------------- */
+
 /* From a place of one's own on, so that two seldom want the same word. */
 static int take_free(struct tine_board *board, int64_t now_ns)
 {
@@ -85,10 +113,13 @@ static int take_free(struct tine_board *board, int64_t now_ns)
 	for (int i = 0; i < limit; i++) {
 		uint64_t word = atomic_load_explicit(&map->permits[at], memory_order_relaxed);
 
-		if (tine_permit_is_free(word, now_ns)) {
+		if (tine_permit_is_free(word, now_ns) && !is_held(board, at)) {
 			tine_use(&map->permits_used, at);
-			if (atomic_compare_exchange_strong(&map->permits[at], &word, board->owner))
+			if (atomic_compare_exchange_strong(&map->permits[at], &word,
+							   new_word(board))) {
+				set_held(board, at, true);
 				return at;
+			}
 		}
 		at = at + 1 < limit ? at + 1 : 0;
 	}
@@ -110,6 +141,16 @@ static bool is_too_many(const struct tine_board *board, int64_t now_ns)
 	       (board->ceiling && have.own > board->ceiling);
 }
 
+static void give(struct tine_board *board, int permit, int open_ms)
+{
+	uint64_t word = atomic_load(&board->map->permits[permit]);
+
+	if (tine_permit_owner(word) == board->owner)
+		tine_permit_free(board->map, permit, word, open_ms);
+	/* Afterwards: what is taken in between must not be what is freed. */
+	set_held(board, permit, false);
+}
+
 int tine_permit_take(struct tine_board *board, int waiter)
 {
 	int64_t now_ns = tine_clock_ns();
@@ -120,7 +161,7 @@ int tine_permit_take(struct tine_board *board, int waiter)
 	if (may_take(board, waiter, now_ns))
 		permit = take_free(board, now_ns);
 	if (permit >= 0 && is_too_many(board, now_ns)) {
-		tine_permit_free(board->map, permit, board->owner, 0);
+		give(board, permit, 0);
 		permit = -1;
 	}
 	if (permit < 0) {
@@ -131,11 +172,12 @@ int tine_permit_take(struct tine_board *board, int waiter)
 	return permit;
 }
 
-bool tine_permit_free(struct tine_board_layout *map, int permit, uint64_t owner, int open_ms)
+bool tine_permit_free(struct tine_board_layout *map, int permit, uint64_t word, int open_ms)
 {
 	uint64_t until_ms = (uint64_t)(tine_clock_ns() / TINE_NS_PER_MS + open_ms);
-	uint64_t word = owner;
 
+	if (atomic_load(&map->permits[permit]) != word)
+		return false;
 	atomic_store_explicit(&map->seats[permit].state, TINE_SEAT_NONE, memory_order_relaxed);
 	return atomic_compare_exchange_strong(&map->permits[permit], &word,
 					      open_ms ? TINE_PERMIT_LIMBO | until_ms : 0);
@@ -145,9 +187,26 @@ void tine_permit_give(struct tine_board *board, int permit, int open_ms)
 {
 	if (permit < 0 || permit >= TINE_BOARD_PERMITS || board->place < 0)
 		return;
-	tine_permit_free(board->map, permit, board->owner, open_ms);
+	give(board, permit, open_ms);
 	if (atomic_load(&board->map->waiting))
 		tine_waiter_call(board);
+}
+
+bool tine_permit_is_own(const struct tine_board *board, int permit)
+{
+	return permit >= 0 && permit < TINE_BOARD_PERMITS && board->place >= 0 &&
+	       tine_permit_owner(atomic_load(&board->map->permits[permit])) == board->owner;
+}
+
+bool tine_permit_renew(struct tine_board *board, int permit)
+{
+	uint64_t word;
+
+	if (permit < 0 || permit >= TINE_BOARD_PERMITS || board->place < 0)
+		return false;
+	word = atomic_load(&board->map->permits[permit]);
+	return tine_permit_owner(word) == board->owner &&
+	       atomic_compare_exchange_strong(&board->map->permits[permit], &word, new_word(board));
 }
 
 void tine_permit_count(const struct tine_board *board, struct tine_permit_use *ret)

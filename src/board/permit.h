@@ -27,8 +27,11 @@ int tine_member_lacks(const struct tine_board_layout *map, const struct tine_cou
 bool tine_member_is_full(const struct tine_board_layout *map, const struct tine_count *have,
 			 int place);
 
-/** Free a permit that a word owns. @return false when it is another's meanwhile */
-bool tine_permit_free(struct tine_board_layout *map, int permit, uint64_t owner, int open_ms);
+/** Free a permit that has this word. @return false when it has another one meanwhile */
+bool tine_permit_free(struct tine_board_layout *map, int permit, uint64_t word, int open_ms);
+
+/** Free permits of others whose session the server has ended, see ended.c. */
+void tine_permit_free_ended(struct tine_board *board);
 
 /** Members that use connections. */
 int tine_board_users(const struct tine_board_layout *map);

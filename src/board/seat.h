@@ -2,7 +2,8 @@
 /*
  * A seat: what the owner of a permit tells of its connection, for people. Lies in the segment, or
  * in memory of one's own where there is no board. Written with plain stores by the owner alone,
- * also on the path that is taken each time; read by nobody who decides anything.
+ * also on the path that is taken each time. Nobody decides by it, but whether it is worth asking
+ * the kernel about the socket (ended.c).
  */
 #ifndef TINE_BOARD_SEAT_H
 #define TINE_BOARD_SEAT_H
@@ -35,6 +36,10 @@ struct tine_seat {
 	_Atomic uint64_t uses;
 	_Atomic uint32_t backend_pid;
 	_Atomic uint32_t target; /* number, see tine_server_find() */
+	/* The connection's socket, of the permit's word when it was told; 0: of none. */
+	_Atomic uint64_t told_of;
+	_Atomic uint64_t cookie;
+	_Atomic uint32_t inode, family;
 	_Atomic char label[TINE_SEAT_LABEL_BYTES];
 };
 

@@ -167,7 +167,8 @@ static void read_seat(const struct reading *reading, int permit, struct tine_vie
 	char label[TINE_SEAT_LABEL_BYTES];
 
 	ret->permit = permit;
-	ret->member = owner_of(reading, atomic_load(&reading->map->permits[permit]));
+	ret->member =
+		owner_of(reading, tine_permit_owner(atomic_load(&reading->map->permits[permit])));
 	ret->target = -1;
 	ret->state = (enum tine_seat_state)up_to(atomic_load(&from->state), TINE_SEAT_CLOSING);
 	if (ret->state == TINE_SEAT_NONE)

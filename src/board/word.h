@@ -39,6 +39,9 @@ static inline uint64_t tine_place_start(uint64_t word)
 	return word & TINE_START_MASK;
 }
 
+#define TINE_OWNER_BITS 28
+#define TINE_OWNER_MASK ((UINT64_C(1) << TINE_OWNER_BITS) - 1)
+
 /** The word by which a member owns things. */
 static inline uint64_t tine_owner_word(int place, uint64_t generation)
 {
@@ -68,12 +71,24 @@ static inline bool tine_owner_is_there(const struct tine_board_layout *map, uint
 	       tine_owner_word(place, tine_place_generation(member)) == word;
 }
 
+/* A permit's word has a number above the owner, which that owner never uses again: each connection
+ * of a permit has a word of its own. So who has looked at one for a while, and swaps the word then,
+ * does not hit the next one. */
+static inline uint64_t tine_permit_word(uint64_t owner, uint64_t number)
+{
+	return (owner & TINE_OWNER_MASK) |
+	       (number << TINE_OWNER_BITS & ~(TINE_PERMIT_LIMBO | TINE_OWNER_MASK));
+}
+
+/** @return the word of the member that has it; 0: nobody */
+static inline uint64_t tine_permit_owner(uint64_t word)
+{
+	return word & TINE_PERMIT_LIMBO ? 0 : word & TINE_OWNER_MASK;
+}
+
 /* A word for what is held for a short time only: the owner in the lower bits, above them when it
  * was taken, in milliseconds that wrap around. Who holds it too long is stopped; others take it
  * over. */
-#define TINE_OWNER_BITS 28
-#define TINE_OWNER_MASK ((UINT64_C(1) << TINE_OWNER_BITS) - 1)
-
 static inline uint64_t tine_stamped_word(uint64_t owner, int64_t now_ns)
 {
 	return owner | (uint64_t)(uint32_t)(now_ns / 1000000) << TINE_OWNER_BITS;

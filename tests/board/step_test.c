@@ -9,6 +9,7 @@
  */
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "unit/board/rig.h"
@@ -55,6 +56,47 @@ static void give(void)
 static void give_to_limbo(void)
 {
 	tine_permit_give(&board, kept, 50);
+}
+
+static void renew(void)
+{
+	tine_permit_renew(&board, kept);
+}
+
+static void tell_socket(void)
+{
+	tine_permit_tell_socket(&board, kept, 0);
+}
+
+/* With a socket for the standard input. */
+static void connect_one(void)
+{
+	int ends[2];
+
+	take_one();
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), ==, 0);
+	dup2(ends[0], 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* Another member sleeps, and the server has ended its session. */
+static void lie_next_to_one(void)
+{
+	struct tine_board own = board;
+
+	tine_board_left(&board);
+	tine_board_enlist(&board);
+	connect_one();
+	tell_socket();
+	tine_seat_set(tine_permit_seat(&board, kept), TINE_SEAT_IDLE,
+		      tine_clock_ns() - 5 * (int64_t)TINE_NS_PER_S);
+	board = own;
+}
+
+static void free_ended(void)
+{
+	tine_permit_free_ended(&board);
 }
 
 static void leave(void)
@@ -256,6 +298,9 @@ TEST(killed_in_permits)
 		{ "give", take_one, give, false },
 		{ "give, in limbo", take_one, give_to_limbo, false },
 		{ "give, others waiting", have_all, give, false },
+		{ "renew", take_one, renew, false },
+		{ "tell the socket", connect_one, tell_socket, false },
+		{ "take from who sleeps", lie_next_to_one, free_ended, false },
 	};
 
 	check_deeds(deeds, sizeof(deeds) / sizeof(*deeds));

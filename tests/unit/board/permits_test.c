@@ -167,6 +167,7 @@ TEST(a_limbo_far_ahead_is_not_believed)
 
 	rig_join(&board, "far", 1);
 	rig_take(&board, 1);
+	tine_permit_give(&board, 0, 0);
 	atomic_store(&board.map->permits[0], TINE_PERMIT_LIMBO | (UINT64_C(1) << 62));
 	rig_take(&board, 1);
 	tine_board_close(&board);
