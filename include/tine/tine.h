@@ -174,6 +174,7 @@ typedef struct tine_pool_config {
 	int budget_ceiling;  /* and it takes no more than so many; 0 = any */
 	int orphan_check_ms; /* how soon a server ends the statement of a process that died; 0 = no
 			      */
+	int lend_after_ms;   /* under a budget the server ends what is idle for so long; 0 = no */
 } tine_pool_config;
 
 /** Set every field to its default: tine_pool_config_init(&config). The macro adds the size. */
@@ -278,7 +279,7 @@ enum tine_cause {
 	TINE_CAUSE_DEAD,        /* found dead before it was handed out */
 	TINE_CAUSE_LOST,        /* lost while checked out */
 	TINE_CAUSE_RECYCLE,     /* recycle_ms or max_uses */
-	TINE_CAUSE_IDLE,        /* idle_timeout_ms */
+	TINE_CAUSE_IDLE,        /* idle_timeout_ms, lend_after_ms, or the server's own limit */
 	TINE_CAUSE_OVERFLOW,    /* above pool_size, and nobody waited; always with TINE_POOL_NULL */
 	TINE_CAUSE_RESET,       /* returned in a state that cannot be reset */
 	TINE_CAUSE_SIZE,        /* carried a result above max_result_bytes */

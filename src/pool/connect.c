@@ -233,7 +233,7 @@ static enum tine_work_result established(struct tine_slot *slot)
 	}
 	if (pool->pq->ssl_in_use(slot->pg))
 		atomic_store(&pool->tls_seen, true);
-	slot->work.todo |= tine_work_of_new(pool);
+	slot->work.todo |= tine_work_of_new(slot);
 	return TINE_WORK_READY;
 }
 

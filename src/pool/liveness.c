@@ -126,9 +126,11 @@ enum tine_verdict tine_liveness_judge(struct tine_slot *slot, int64_t now_ns, in
 	}
 	if (idle_ns < TINE_FRESH_NS && !suspect && slot->pool->config.ping != TINE_PING_ALWAYS)
 		return TINE_VERDICT_READY;
-	*ret_cause = TINE_CAUSE_DEAD;
-	if (!tine_liveness_peek(slot, ret_error))
+	if (!tine_liveness_peek(slot, ret_error)) {
+		*ret_cause = tine_slot_ended_idle(ret_error->sqlstate) ? TINE_CAUSE_IDLE
+								       : TINE_CAUSE_DEAD;
 		return TINE_VERDICT_CLOSE;
+	}
 	*ret_cause = TINE_CAUSE_ROLE;
 	if (tine_slot_has_new_role(slot, now_ns))
 		return TINE_VERDICT_CLOSE;

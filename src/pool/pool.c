@@ -100,6 +100,26 @@ void tine_pool_leave(struct tine_pool *pool)
 		destroy(pool);
 }
 
+/* Servers before PostgreSQL 14 have neither. */
+#define WHERE_KNOWN "WHERE current_setting('server_version_num')::int >= 140000"
+
+static void set_watch_sql(struct tine_pool *pool, const tine_pool_config *config)
+{
+	const char *also = config->orphan_check_ms ? ", " : "";
+	char orphan_sql[80] = "";
+
+	if (config->orphan_check_ms) {
+		snprintf(orphan_sql, sizeof(orphan_sql),
+			 "set_config('client_connection_check_interval', '%d', false)",
+			 config->orphan_check_ms);
+		snprintf(pool->watch_sql, sizeof(pool->watch_sql), "SELECT %s " WHERE_KNOWN,
+			 orphan_sql);
+	}
+	snprintf(pool->lend_sql, sizeof(pool->lend_sql),
+		 "SELECT %s%sset_config('idle_session_timeout', '%d', false) " WHERE_KNOWN,
+		 orphan_sql, also, tine_share_lend_after_ms(config));
+}
+
 static bool make(struct tine_pool *pool, const tine_pool_config *config)
 {
 	pthread_mutex_init(&pool->lock, NULL);
@@ -111,12 +131,7 @@ static bool make(struct tine_pool *pool, const tine_pool_config *config)
 	pool->slots = calloc((size_t)pool->slot_count, sizeof(struct tine_slot *));
 	pool->is_plain = config->kind == TINE_POOL_QUEUE && config->reset != TINE_RESET_FULL;
 	pool->suspended_ns = tine_clock_suspended_ns();
-	/* Servers before PostgreSQL 14 do not have it. */
-	if (config->orphan_check_ms)
-		snprintf(pool->watch_sql, sizeof(pool->watch_sql),
-			 "SELECT set_config('client_connection_check_interval', '%d', false) "
-			 "WHERE current_setting('server_version_num')::int >= 140000",
-			 config->orphan_check_ms);
+	set_watch_sql(pool, config);
 	if (config->on_connect_sql)
 		pool->config.on_connect_sql = strdup(config->on_connect_sql);
 	return pool->slots && (!config->on_connect_sql || pool->config.on_connect_sql);

@@ -75,7 +75,7 @@ struct tine_conn {
 enum tine_todo {
 	TINE_TODO_DRAIN = 1 << 0,   /* read the answer to a reset that was sent ahead */
 	TINE_TODO_DISCARD = 1 << 1, /* DISCARD ALL */
-	TINE_TODO_WATCH = 1 << 2,   /* have the server watch for our end: orphan_check_ms */
+	TINE_TODO_WATCH = 1 << 2,   /* have the server watch us: orphan_check_ms, lend_after_ms */
 	TINE_TODO_SETUP = 1 << 3,   /* on_connect_sql */
 	TINE_TODO_PING = 1 << 4,
 	/* What an answer to is a sign of life of now. */
@@ -104,6 +104,7 @@ struct tine_slot {
 	_Atomic int64_t stamp_ns;                         /* when returned; orders the idle ones */
 	_Atomic int64_t taken_ns;
 	int64_t expires_ns; /* age limit */
+	int64_t ends_ns;    /* the server may end it from then on, if it hears nothing */
 	PGconn *pg;
 	struct tine_pool *pool;
 	_Atomic(tine_conn *) ticket; /* that is out; NULL when none is */
@@ -113,6 +114,7 @@ struct tine_slot {
 	_Atomic pthread_t owner;
 	uint64_t uses;           /* checkouts of this slot; chooses the ticket */
 	uint64_t uses_end;       /* the first that is too many for max_uses */
+	int64_t quiet_ns;        /* how long it surely lets it be idle; 0: for ever */
 	uint32_t born_epoch;     /* pool->epoch when connected */
 	bool standby, read_only; /* what the server was when connected */
 	bool dirty;              /* a statement may have left session state */
@@ -211,8 +213,9 @@ struct tine_pool {
 	_Atomic int pool_size;
 	bool is_plain; /* a connection that comes back idle may be parked as it is */
 	_Atomic uint32_t
-		retired;         /* counts up; a futex for who waits for the pool to become empty */
-	char watch_sql[160];     /* of TINE_TODO_WATCH; "" when it is off */
+		retired; /* counts up; a futex for who waits for the pool to become empty */
+	/* Of TINE_TODO_WATCH, without lend_after_ms and with it; "" when it is off. */
+	char watch_sql[160], lend_sql[240];
 	tine_pool_config config; /* texts: NULL but for on_connect_sql, which is ours */
 	struct tine_conninfo conninfo;
 	struct tine_share share;

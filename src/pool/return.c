@@ -49,6 +49,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns)
 	PGTransactionStatusType status = pq->transaction_status(slot->pg);
 	int cause;
 
+	if (status == PQTRANS_UNKNOWN && tine_slot_ended_idle(slot->last_sqlstate))
+		return TINE_CAUSE_IDLE;
 	if (status == PQTRANS_UNKNOWN) {
 		note_loss(slot);
 		return TINE_CAUSE_LOST;
@@ -109,12 +111,15 @@ static bool reset(struct tine_slot *slot)
 	    !pq->dress_restore(slot->pg, &slot->dress))
 		return false;
 	if (full)
-		slot->work.todo |= tine_work_of_new(pool);
+		slot->work.todo |= tine_work_of_new(slot);
 	if (pq->transaction_status(slot->pg) != PQTRANS_IDLE) {
 		if (full)
 			slot->work.todo |= TINE_TODO_DISCARD;
 		return send(slot, "ROLLBACK");
 	}
+	/* What the server was told goes with the rest. */
+	if (full)
+		slot->ends_ns = TINE_NEVER_NS;
 	return !full || send(slot, "DISCARD ALL");
 }
 
@@ -132,6 +137,9 @@ static void put_back(struct tine_slot *slot, int64_t now_ns)
 	int cause;
 
 	tell_checkin(slot, now_ns);
+	/* In a transaction it is not idle. */
+	if (slot->pool->pq->transaction_status(slot->pg) != PQTRANS_IDLE)
+		tine_slot_heard(slot, now_ns);
 	cause = why_close(slot, now_ns);
 	if (cause < 0 && is_surplus(slot))
 		cause = TINE_CAUSE_OVERFLOW;

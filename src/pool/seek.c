@@ -77,19 +77,24 @@ enum tine_look tine_seek_replace(struct tine_acquire *acquire, struct tine_slot 
 				 const tine_error *error)
 {
 	struct tine_pool *pool = acquire->pool;
-	bool now;
+	/* One that lives is over before another begins in its place, or its place is left. Who
+	 * polls does not wait. */
+	bool lives = cause != TINE_CAUSE_DEAD && !(error && error->status), now;
+	int open_ms = tine_slot_close(slot, cause, error, lives && acquire->epoll_fd < 0);
 
-	tine_slot_close(slot, cause, error);
+	if (!lives || slot->permit < 0)
+		open_ms = 0;
 	tine_pool_lock(pool);
-	now = !tine_outage_holds(pool, tine_clock_ns()) && tine_acquire_is_patient(acquire) &&
-	      pool->open <= tine_pool_limit(pool) && tine_share_pace(slot);
+	now = !open_ms && !tine_outage_holds(pool, tine_clock_ns()) &&
+	      tine_acquire_is_patient(acquire) && pool->open <= tine_pool_limit(pool) &&
+	      tine_share_pace(slot);
 	tine_acquire_attach(acquire, now ? slot : NULL);
 	if (now)
 		atomic_store(&slot->state, TINE_SLOT_WORK);
 	tine_pool_unlock(pool);
 	if (now)
 		return begin_connect(acquire);
-	tine_slot_retire(slot, cause, error);
+	tine_slot_vacate(slot, false, open_ms);
 	return TINE_LOOK_AGAIN;
 }
 

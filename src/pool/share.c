@@ -176,12 +176,35 @@ bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int6
 	return true;
 }
 
+static void lose_permit(struct tine_slot *slot)
+{
+	tine_permit_give(&slot->pool->share.board, slot->permit, 0);
+	slot->permit = -1;
+	slot->seat = &slot->own_seat;
+}
+
+void tine_share_check(struct tine_slot *slot)
+{
+	if (slot->permit >= 0 && !tine_permit_is_own(&slot->pool->share.board, slot->permit))
+		lose_permit(slot);
+}
+
+bool tine_share_reset(struct tine_slot *slot)
+{
+	if (slot->permit < 0 || tine_permit_renew(&slot->pool->share.board, slot->permit))
+		return true;
+	lose_permit(slot);
+	return false;
+}
+
 bool tine_share_pace(struct tine_slot *slot)
 {
 	struct tine_share *share = &slot->pool->share;
 
 	if (!share->on)
 		return true;
+	if (!tine_share_reset(slot) || slot->permit < 0)
+		return false;
 	slot->token = tine_token_take(&share->board);
 	if (slot->token < 0)
 		return false;
@@ -207,6 +230,7 @@ void tine_share_opened(struct tine_slot *slot)
 		return;
 	tine_seat_opened(slot->seat, (uint32_t)pool->pq->backend_pid(slot->pg),
 			 tine_clock_coarse_ns());
+	tine_permit_tell_socket(&pool->share.board, slot->permit, slot->fd);
 	tine_board_note(&pool->share.board, TINE_BOARD_OPENED, 0);
 }
 
@@ -228,6 +252,37 @@ bool tine_share_is_too_much(const struct tine_slot *slot)
 		       atomic_load_explicit(pool->share.fair, memory_order_relaxed) &&
 	       tine_permit_is_too_much(&pool->share.board, slot->permit,
 				       atomic_load(&pool->waiting) > 0);
+}
+
+/* ---- lending -------------------------------------------------------------------------------- */
+
+/* A server that ends what is idle for less would end what is in use. */
+#define LEND_LEAST_MS 1000
+
+/* What a message may be late by: a connection is not used when the server may be about to end it.
+ */
+#define LATE_MS 2000
+
+#define LEND_VERSION 14
+
+int tine_share_lend_after_ms(const tine_pool_config *config)
+{
+	int ms = config->lend_after_ms;
+
+	return ms && ms < LEND_LEAST_MS ? LEND_LEAST_MS : ms;
+}
+
+int64_t tine_share_quiet_ns(const struct tine_slot *slot)
+{
+	const struct tine_pool *pool = slot->pool;
+	const char *version = pool->pq->parameter_status(slot->pg, "server_version");
+	int ms = tine_share_lend_after_ms(&pool->config);
+
+	/* Without a budget there is no fair share, and nothing to lend. */
+	if (!pool->share.on || slot->permit < 0 || !version || atoi(version) < LEND_VERSION ||
+	    atomic_load(pool->share.fair) == UINT32_MAX)
+		return 0;
+	return (int64_t)(ms / 4 < LATE_MS ? ms - ms / 4 : ms - LATE_MS) * TINE_NS_PER_MS;
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */

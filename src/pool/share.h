@@ -32,7 +32,8 @@ void tine_share_learn(struct tine_pool *pool);
  *  the board where that is the reason, and wakes in time. Lock held. */
 bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns);
 
-/** May a dead connection be replaced in its slot, at the pace of the tree? Lock held. */
+/** May a connection that was closed be replaced in its slot, at the pace of the tree? Not without a
+ *  permit: the server may have ended it long ago, and somebody else has it. Lock held. */
 bool tine_share_pace(struct tine_slot *slot);
 
 /** The connect is over, whatever became of it. */
@@ -46,6 +47,19 @@ void tine_share_give(struct tine_slot *slot, int open_ms);
 
 /** Is a connection that comes back, or is idle, more than this process may keep? */
 bool tine_share_is_too_much(const struct tine_slot *slot);
+
+/** lend_after_ms, or the least that makes sense; 0: off. */
+int tine_share_lend_after_ms(const tine_pool_config *config);
+
+/** Is the server to end connections that are idle for long, so that others get their permits?
+ *  @return how long an idle one is surely left alone, in ns; 0: for ever */
+int64_t tine_share_quiet_ns(const struct tine_slot *slot);
+
+/** The program has connected the session anew. @return false when its permit was lost meanwhile */
+bool tine_share_reset(struct tine_slot *slot);
+
+/** Notice that the permit of a connection that is about to be closed was lost. */
+void tine_share_check(struct tine_slot *slot);
 
 /** Leave the board's queue. No lock held. */
 void tine_share_leave_queue(struct tine_acquire *acquire);

@@ -59,6 +59,8 @@ static void saw(struct tine_pq_watcher *watcher, const struct tine_pq_seen *seen
 	int64_t limit_bytes = slot->pool->config.max_result_bytes;
 
 	note_transaction(slot->seat, seen);
+	if (slot->quiet_ns)
+		tine_slot_heard(slot, tine_clock_coarse_ns());
 	if (limit_bytes && (int64_t)seen->bytes > limit_bytes)
 		slot->oversized = true;
 	if (seen->sqlstate) {
@@ -81,6 +83,9 @@ static void was_reset(struct tine_pq_watcher *watcher)
 
 	tine_fork_note_socket(slot);
 	slot->was_reset = true;
+	/* There is one too many now. */
+	if (!tine_share_reset(slot))
+		shutdown(slot->fd, SHUT_RDWR);
 }
 
 struct tine_slot *tine_slot_new(struct tine_pool *pool)
@@ -134,6 +139,8 @@ bool tine_slot_born(struct tine_slot *slot)
 	pool->pq->dress_new(slot->pg, &slot->dress);
 	slot->epoch = slot->born_epoch = atomic_load(&pool->epoch);
 	slot->expires_ns = age_limit(pool, tine_clock_coarse_ns());
+	slot->quiet_ns = tine_share_quiet_ns(slot);
+	tine_slot_heard(slot, tine_clock_coarse_ns());
 	slot->standby = parameter_is_on(slot, "in_hot_standby");
 	slot->read_only = parameter_is_on(slot, "default_transaction_read_only");
 	slot->uses_end =
@@ -179,6 +186,8 @@ int tine_slot_spent(const struct tine_slot *slot, int64_t now_ns)
 		return TINE_CAUSE_DEAD;
 	if (now_ns >= slot->expires_ns || slot->uses >= slot->uses_end)
 		return TINE_CAUSE_RECYCLE;
+	if (now_ns >= slot->ends_ns)
+		return TINE_CAUSE_IDLE;
 	return slot->oversized ? TINE_CAUSE_SIZE : -1;
 }
 
@@ -215,11 +224,12 @@ void tine_slot_finish(struct tine_slot *slot)
 	tine_fork_gate_leave();
 }
 
-int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
+int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error, bool wait)
 {
 	struct tine_pool *pool = slot->pool;
 	bool was_open;
 
+	tine_share_check(slot);
 	if (slot->pg && !slot->connecting) {
 		tine_event_close(slot, cause, error);
 		tine_pool_lock(pool);
@@ -229,21 +239,17 @@ int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error)
 	}
 	tine_share_connected(slot);
 	tine_seat_set(slot->seat, TINE_SEAT_CLOSING, tine_clock_coarse_ns());
-	if (cause == TINE_CAUSE_LENT)
+	if (wait && slot->permit >= 0)
 		return tine_share_farewell(slot);
 	was_open = slot->pg != NULL;
 	tine_slot_finish(slot);
 	return was_open ? TINE_PERMIT_CLOSED_MS : 0;
 }
 
-void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)
+void tine_slot_vacate(struct tine_slot *slot, bool died, int open_ms)
 {
 	struct tine_pool *pool = slot->pool;
-	bool died = slot->pg && !slot->connecting &&
-		    (cause == TINE_CAUSE_DEAD || cause == TINE_CAUSE_LOST);
-	int open_ms;
 
-	open_ms = tine_slot_close(slot, cause, error);
 	tine_pool_lock(pool);
 	tine_share_give(slot, open_ms);
 	if (died)
@@ -258,6 +264,15 @@ void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error
 	tine_queue_room(pool);
 	tine_queue_retired(pool);
 	tine_pool_unlock(pool);
+}
+
+void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error)
+{
+	bool died = slot->pg && !slot->connecting &&
+		    (cause == TINE_CAUSE_DEAD || cause == TINE_CAUSE_LOST);
+	int open_ms = tine_slot_close(slot, cause, error, cause == TINE_CAUSE_LENT);
+
+	tine_slot_vacate(slot, died, open_ms);
 }
 
 void tine_slot_abandon(struct tine_slot *slot)

@@ -6,7 +6,12 @@
 #ifndef TINE_POOL_SLOT_H
 #define TINE_POOL_SLOT_H
 
+#include <string.h>
+
+#include "base/clock.h"
 #include "pool/pool.h"
+
+#define TINE_SQLSTATE_IDLE_SESSION "57P05"
 
 /** An EMPTY slot, or NULL without memory. Lock held or not. */
 struct tine_slot *tine_slot_new(struct tine_pool *pool);
@@ -21,12 +26,26 @@ bool tine_slot_born(struct tine_slot *slot);
  *  @return an enum tine_cause, or -1 */
 int tine_slot_spent(const struct tine_slot *slot, int64_t now_ns);
 
+/** The server has heard of the connection, or answered: its idle time begins anew. */
+static inline void tine_slot_heard(struct tine_slot *slot, int64_t now_ns)
+{
+	slot->ends_ns = slot->quiet_ns ? now_ns + slot->quiet_ns : TINE_NEVER_NS;
+}
+
+/** Does an error say that the server ended the session because it was idle for long? That is no
+ *  death that others should know of. */
+static inline bool tine_slot_ended_idle(const char *sqlstate)
+{
+	return strcmp(sqlstate, TINE_SQLSTATE_IDLE_SESSION) == 0;
+}
+
 /** The same in short, for the path that is taken each time: anything but idle limits and size. */
 static inline bool tine_slot_is_spent(const struct tine_slot *slot, int64_t now_ns)
 {
 	const struct tine_pool *pool = slot->pool;
 
-	return now_ns >= slot->expires_ns || slot->uses >= slot->uses_end ||
+	return now_ns >= slot->expires_ns || now_ns >= slot->ends_ns ||
+	       slot->uses >= slot->uses_end ||
 	       /* Nothing happened since it was connected, as a rule. */
 	       (slot->born_epoch != atomic_load_explicit(&pool->epoch, memory_order_relaxed) &&
 		tine_slot_spent(slot, now_ns) >= 0);
@@ -46,11 +65,17 @@ void tine_slot_finish(struct tine_slot *slot);
 /** Take the connection out of the slot, which keeps nothing of it. @return it, or NULL */
 PGconn *tine_slot_empty(struct tine_slot *slot);
 
-/** Tell who listens, count, finish. The slot stays its owner's. @param error may be NULL
+/** Tell who listens, count, finish. The slot stays its owner's.
+ *  @param error  may be NULL
+ *  @param wait   until the session is over, if that does not take long
  *  @return how long the server may still have the session, in ms */
-int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error);
+int tine_slot_close(struct tine_slot *slot, int cause, const tine_error *error, bool wait);
 
-/** Close, if there is a connection, and make the slot EMPTY: somebody else may connect now. */
+/** Make a slot EMPTY whose connection is closed: somebody else may connect now. @param died it
+ * counts as a death @param open_ms as from tine_slot_close() */
+void tine_slot_vacate(struct tine_slot *slot, bool died, int open_ms);
+
+/** Both. */
 void tine_slot_retire(struct tine_slot *slot, int cause, const tine_error *error);
 
 /** A connection came back: park it, hand it on or close it. */

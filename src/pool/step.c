@@ -150,6 +150,8 @@ static enum tine_look talk_failed(struct tine_acquire *acquire, struct tine_slot
 {
 	tine_error error = slot->work.error;
 
+	if (tine_slot_ended_idle(error.sqlstate))
+		return tine_seek_replace(acquire, slot, TINE_CAUSE_IDLE, &error);
 	if (slot->work.todo & (TINE_TODO_PING | TINE_TODO_DRAIN))
 		tine_liveness_learn(slot->pool, slot->idle_before_ns);
 	/* What did not answer will not answer the next one sooner. */

@@ -56,6 +56,8 @@ static int why_close(struct tine_slot *slot, int64_t now_ns, tine_error *error)
 	if (tine_share_is_too_much(slot))
 		return TINE_CAUSE_LENT;
 	if (!slot->work.todo && !tine_liveness_peek(slot, error)) {
+		if (tine_slot_ended_idle(error->sqlstate))
+			return TINE_CAUSE_IDLE;
 		tine_pool_suspect(slot->pool, false);
 		return TINE_CAUSE_DEAD;
 	}

@@ -17,9 +17,11 @@ bool tine_work_poll(int fd, short events)
 	return fd < 0 || poll(&pollfd, 1, 0) > 0;
 }
 
-unsigned tine_work_of_new(const struct tine_pool *pool)
+unsigned tine_work_of_new(const struct tine_slot *slot)
 {
-	return (*pool->watch_sql ? TINE_TODO_WATCH : 0) |
+	const struct tine_pool *pool = slot->pool;
+
+	return (*pool->watch_sql || slot->quiet_ns ? TINE_TODO_WATCH : 0) |
 	       (pool->config.on_connect_sql ? TINE_TODO_SETUP : 0);
 }
 
@@ -35,7 +37,7 @@ static const char *statement(const struct tine_slot *slot)
 	case TINE_TODO_DISCARD:
 		return "DISCARD ALL";
 	case TINE_TODO_WATCH:
-		return slot->pool->watch_sql;
+		return slot->quiet_ns ? slot->pool->lend_sql : slot->pool->watch_sql;
 	case TINE_TODO_SETUP:
 		return slot->pool->config.on_connect_sql;
 	default:

@@ -34,6 +34,6 @@ enum tine_work_result tine_work_step(struct tine_slot *slot);
 bool tine_work_poll(int fd, short events);
 
 /** What there is to do with a session that is new, or as good as new: bits of enum tine_todo. */
-unsigned tine_work_of_new(const struct tine_pool *pool);
+unsigned tine_work_of_new(const struct tine_slot *slot);
 
 #endif

@@ -71,6 +71,7 @@ static const struct field config_fields[] = {
 	FIELD(tine_pool_config, budget_floor),
 	FIELD(tine_pool_config, budget_ceiling),
 	FIELD(tine_pool_config, orphan_check_ms),
+	FIELD(tine_pool_config, lend_after_ms),
 };
 
 static const struct field histogram_fields[] = {

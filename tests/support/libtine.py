@@ -80,6 +80,7 @@ class CPoolConfig(Structure):
         ('on_connect_sql', c_char_p), ('leak_after_ms', c_int), ('max_uses', c_int),
         ('max_result_bytes', c_int64), ('name', c_char_p), ('budget', c_int),
         ('budget_floor', c_int), ('budget_ceiling', c_int), ('orphan_check_ms', c_int),
+        ('lend_after_ms', c_int),
     ]
 
 

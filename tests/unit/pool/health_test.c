@@ -495,11 +495,11 @@ TEST(a_sweep_finds_the_dead)
 	rig_listen(pool, &events);
 	rig_fill(pool, 3);
 	fake_hang_up(fake_session(2));
-	fake_farewell(fake_session(3), "57P05");
+	fake_farewell(fake_session(3), "57P01");
 	CHECK_INT(tine_pool_sweep(pool), ==, 2);
 	RIG_EXPECT(pool, 1, 1, 0, 0);
 	CHECK_INT(events.cause[TINE_CAUSE_DEAD], ==, 2);
-	CHECK_STR(events.error[TINE_EVENT_CLOSE].sqlstate, "57P05");
+	CHECK_STR(events.error[TINE_EVENT_CLOSE].sqlstate, "57P01");
 	CHECK_INT(tine_pool_sweep(NULL), ==, 0);
 	rig_close(pool);
 }

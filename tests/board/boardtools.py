@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the tests of the board share: trees of processes with libtine, and who counts sessions."""
+import os
+import re
+import subprocess
+import threading
+
+import psycopg2
+
+from support import procs
+
+TINE = procs.tine_path()
+TREE = os.path.join(os.path.dirname(TINE), 'tests', 'board', 'tree')
+LINE = re.compile(r'worker=(\d+) pid=(\d+) served=(\d+) timeouts=(\d+) errors=(\d+) wrong=(\d+)'
+                  r' slowest_ms=(\d+)')
+
+
+def environment(boards, conninfo, **settings):
+    env = {key: value for key, value in os.environ.items() if not key.startswith('TINE_')}
+    env.update(TINE_BOARD_DIRECTORY=boards, TINE_CONNINFO=conninfo)
+    env.update({'TINE_' + key.upper(): str(value) for key, value in settings.items()})
+    return env
+
+
+class Tree:
+    """A tree at work, and what it said at its end."""
+
+    def __init__(self, env, workers, threads, hold_ms, seconds, command=(), statement=None):
+        words = [str(word) for word in (workers, threads, hold_ms, seconds, statement) if word
+                 is not None]
+        self.process = subprocess.Popen(
+            [*command, TREE, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True)
+        self.output = self.errors = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        self.output, self.errors = self.process.communicate()
+
+    def running(self):
+        return self.process.poll() is None
+
+    def workers(self):
+        """The living children."""
+        path = '/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)
+        with open(path, encoding='ascii') as file:
+            return [int(pid) for pid in file.read().split()]
+
+    def end(self):
+        """(served, timeouts, errors, wrong, slowest_ms) of each worker that ended by itself."""
+        self._reader.join(60)
+        assert not self._reader.is_alive(), 'the tree does not end'
+        return [tuple(int(part) for part in found[2:]) for found in LINE.findall(self.output)]
+
+    def kill(self):
+        if self.running():
+            self.process.kill()
+        self._reader.join(60)
+
+
+class Sampler:
+    """Counts the server's sessions of a user while something runs."""
+
+    def __init__(self, cluster):
+        self.connection = psycopg2.connect(cluster.conninfo('unix', application_name='sampler'))
+        self.connection.autocommit = True
+        self.most = self.samples = 0
+        self.names = set()
+
+    def sample(self):
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT application_name FROM pg_stat_activity WHERE backend_type ="
+                           " 'client backend' AND application_name <> 'sampler'")
+            names = [name for name, in cursor.fetchall()]
+        self.most = max(self.most, len(names))
+        self.samples += 1
+        self.names.update(names)
+        return len(names)
+
+    def active(self, statement):
+        """How many sessions are at work on a statement with these words."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query"
+                           " LIKE %s AND pid <> pg_backend_pid()", ('%' + statement + '%',))
+            return cursor.fetchone()[0]
+
+    def watch(self, *trees):
+        while any(tree.running() for tree in trees):
+            self.sample()
+        self.connection.close()
+
+    def __enter__(self):
+        """Sample in a thread for as long as the `with` block lasts."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample_on, daemon=True)
+        self._thread.start()
+        return self
+
+    def _sample_on(self):
+        while not self._over.is_set():
+            self.sample()
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join(30)
+        self.connection.close()
