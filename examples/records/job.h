@@ -31,6 +31,9 @@ void job_free(struct job *job);
 /** Is it of a kind that is known, with what that needs? */
 bool job_is_good(const char *kind, const json_t *payload, char error[JOB_ERROR_BYTES]);
 
+/** A text of an object, "" when it is none. */
+const char *job_text(const json_t *object, const char *name);
+
 /** Do it, in a transaction. @param id of the job
  *  @return 0; 1 when it cannot be done now, with error; a TINE_E_* in db->error */
 int job_do(struct db *db, PGconn *pg, const char *id, const char *kind, const json_t *payload,

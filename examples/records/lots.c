@@ -72,13 +72,6 @@ int lot_insert(struct db *db, PGconn *pg, const struct lot *lot)
 	return rc;
 }
 
-bool lot_read(struct lot *lot, const char *number, const char *title)
-{
-	lot->year = text_lot_number(number, lot->number);
-	lot->title = title;
-	return lot->year != 0 && text_is_plain(title, 1, LOT_TITLE_BYTES);
-}
-
 static int insert(struct db *db, PGconn *pg, void *arg)
 {
 	return lot_insert(db, pg, arg);

@@ -14,8 +14,9 @@
 #include "service.h"
 
 #define ACCEPTS_AT_ONCE 16
-#define CONNECTIONS_ENOUGH 900 /* others may take what comes; libmicrohttpd's own limit is above   \
-				*/
+#define CONNECTIONS_ENOUGH                                                                         \
+	900 /* others may take what comes; libmicrohttpd's own limit is above                      \
+	     */
 
 static void accept_some(struct http *http, tine_worker *worker)
 {

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "template.h"
+
+#include <sys/stat.h>
+
+#include "storage.h"
+#include "support/check.h"
+
+static char directory[] = "/tmp/tine-records-XXXXXX";
+static char error[256];
+
+static void write_page(const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "w");
+	CHECK(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void remove_all(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	CHECK_INT(system(command), ==, 0);
+}
+
+static const char *render(const char *page, const char *json)
+{
+	static struct buffer out;
+	struct shelf *shelf;
+	json_t *values = json_loads(json, 0, NULL);
+
+	CHECK(mkdtemp(directory));
+	write_page("page.html", page);
+	write_page("part.html", "[{{x}}]");
+	write_page("self.html", ".{{>self}}");
+	shelf = shelf_load(directory, error, sizeof(error));
+	remove_all();
+	strcpy(directory + strlen(directory) - 6, "XXXXXX");
+	if (!shelf)
+		return error;
+	out.length = 0;
+	buffer_text(&out, "");
+	shelf_render(shelf, "page", values, &out);
+	json_decref(values);
+	shelf_free(shelf);
+	return out.data;
+}
+
+TEST(values_are_escaped)
+{
+	CHECK_STR(render("a {{x}} b", "{\"x\": \"<i a='1' b=\\\"2\\\">&\"}"),
+		  "a &lt;i a=&#39;1&#39; b=&quot;2&quot;&gt;&amp; b");
+	CHECK_STR(render("{{x}}|{{y}}|{{z}}", "{\"x\": 17, \"y\": null}"), "17||");
+	CHECK_STR(render("{ {{x}} } }}", "{\"x\": \"{{y}}\", \"y\": 1}"), "{ {{y}} } }}");
+}
+
+TEST(sections)
+{
+	CHECK_STR(render("{{#l}}{{x}}{{y}},{{/l}}{{^l}}none{{/l}}",
+			 "{\"y\": \"!\", \"l\": [{\"x\": 1}, {\"x\": 2, \"y\": \"?\"}]}"),
+		  "1!,2?,");
+	CHECK_STR(render("{{#l}}x{{/l}}{{^l}}none{{/l}}", "{\"l\": []}"), "none");
+	CHECK_STR(render("{{#f}}x{{/f}}{{^f}}not{{/f}}", "{\"f\": \"\"}"), "not");
+	CHECK_STR(render("{{#f}}x{{/f}}", "{\"f\": true}"), "x");
+	CHECK_STR(render("{{#a}}{{#b}}x{{/b}}{{/a}}", "{\"a\": true, \"b\": \"y\"}"), "x");
+}
+
+TEST(other_pages)
+{
+	CHECK_STR(render("<{{>part}}{{>missing}}>", "{\"x\": \"&\"}"), "<[&amp;]>");
+	CHECK_STR(render("{{>self}}", "{}"), "...............");
+}
+
+TEST(what_is_not_well_formed_is_said)
+{
+	CHECK_CONTAINS(render("{{x", "{}"), "page.html");
+	CHECK_CONTAINS(render("{{}}", "{}"), "page.html");
+	CHECK_CONTAINS(render("{{#x}}", "{}"), "page.html");
+	CHECK_CONTAINS(render("{{/x}}", "{}"), "page.html");
+	CHECK_CONTAINS(render("{{#x}}{{#y}}{{/x}}{{/y}}", "{}"), "page.html");
+	CHECK(!shelf_load("/nowhere", error, sizeof(error)));
+	CHECK_CONTAINS(error, "/nowhere");
+}
+
+/* ---- the storage in a directory ------------------------------------------------------------- */
+
+TEST(a_key_is_never_a_path)
+{
+	static const char *const paths[] = { "",
+					     "..",
+					     "../x",
+					     "/etc/passwd",
+					     "0123456789abcdef0123456789abcde/",
+					     "0123456789ABCDEF0123456789ABCDEF",
+					     "0123456789abcdef0123456789abcdef0" };
+	struct config config = { .files = directory };
+	struct storage storage;
+	struct storage_error why;
+	int64_t size_bytes;
+	int fd;
+
+	CHECK(mkdtemp(directory));
+	CHECK_INT(storage_open(&storage, &config, error, sizeof(error)), ==, 0);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		CHECK_INT(storage.put(&storage, paths[i], 0, 0, "", &why), ==, STORAGE_FAILED);
+		CHECK_INT(storage.get(&storage, paths[i], &fd, &size_bytes, &why), ==,
+			  STORAGE_FAILED);
+		CHECK_INT(storage.remove(&storage, paths[i], &why), ==, STORAGE_FAILED);
+		CHECK_INT(storage.exists(&storage, paths[i], &why), ==, STORAGE_FAILED);
+	}
+	storage_close(&storage);
+	remove_all();
+}
+
+TEST(what_was_put_is_there_until_it_is_removed)
+{
+	struct config config = { .files = directory };
+	struct storage storage;
+	struct storage_error why;
+	char key[STORAGE_KEY_BYTES], back[8] = "";
+	int64_t size_bytes = 0;
+	FILE *file = tmpfile();
+	int fd = -1;
+
+	CHECK(mkdtemp(directory) && file);
+	CHECK_INT(storage_open(&storage, &config, error, sizeof(error)), ==, 0);
+	storage_key(key);
+	CHECK_INT(storage.exists(&storage, key, &why), ==, STORAGE_ABSENT);
+	CHECK_INT(storage.get(&storage, key, &fd, &size_bytes, &why), ==, STORAGE_ABSENT);
+	CHECK_INT(storage.remove(&storage, key, &why), ==, STORAGE_ABSENT);
+	fputs("abc", file);
+	fflush(file);
+	CHECK_INT(storage.put(&storage, key, fileno(file), 3, "", &why), ==, STORAGE_OK);
+	CHECK_INT(storage.get(&storage, key, &fd, &size_bytes, &why), ==, STORAGE_OK);
+	CHECK_INT(size_bytes, ==, 3);
+	CHECK_INT(read(fd, back, sizeof(back)), ==, 3);
+	CHECK_STR(back, "abc");
+	/* shorter than it is said to be: nothing is left */
+	CHECK_INT(storage.put(&storage, key, fileno(file), 4, "", &why), ==, STORAGE_FAILED);
+	CHECK_INT(storage.remove(&storage, key, &why), ==, STORAGE_OK);
+	CHECK_INT(storage.remove(&storage, key, &why), ==, STORAGE_ABSENT);
+	storage_close(&storage);
+	CHECK_INT(rmdir(directory), ==, 0);
+	close(fd);
+	fclose(file);
+}
+
+CHECK_TABLE(T(values_are_escaped), T(sections), T(other_pages), T(what_is_not_well_formed_is_said),
+	    T(a_key_is_never_a_path), T(what_was_put_is_there_until_it_is_removed))
