@@ -118,6 +118,10 @@ static bool is_too_large(const struct request *request)
 
 static void answer_too_large(struct request *request, struct reply *reply)
 {
+	if (request->route->flags & ROUTE_RAW) {
+		reply_json(reply, 413, json_pack("{s:s}", "error", "that is too large"));
+		return;
+	}
 	page_error(request, reply, 413,
 		   arena_print(&request->arena,
 			       "That is more than fits: a document may have %lld bytes.",

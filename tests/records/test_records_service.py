@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The reference service and its database: away and back, what costs no query, settings, lots, the
+inbox."""
+import json
+import re
+import time
+
+import pytest
+
+from support.procs import wait_until
+from support.proxy import Proxy
+from support.visitors import Browser
+
+from recordstools import Proxied
+
+
+@pytest.fixture(scope='module')
+def service(cluster, tmp_path_factory):
+    with Proxy(cluster) as proxy, \
+            Proxied(cluster, tmp_path_factory.mktemp('records'), proxy, workers=1, threads=8,
+                    acquire_timeout_ms='2s', connect_timeout_ms='1s',
+                    env={'RECORDS_JOB_BACKOFF_MS': '50ms', 'RECORDS_JOB_ATTEMPTS': '4',
+                         'RECORDS_HEALTH_TIMEOUT_MS': '1s'}) as running:
+        yield running
+
+
+@pytest.fixture
+def away(service):
+    """Within: no connection, and none to be had."""
+    service.proxy.refuse()
+    service.proxy.rst()
+    yield
+    service.proxy.pass_all()
+    with service.visit() as browser:
+        wait_until(lambda: browser.get('/health/db').status == 200)
+
+
+def health(browser):
+    answer = browser.get('/health/db')
+    return answer.status, json.loads(answer.text)
+
+
+# ---- away --------------------------------------------------------------------------------------
+
+def test_a_page_is_soft_and_the_cookie_stays(service, request):
+    with service.visit('editor') as browser:
+        kept = dict(browser.cookies)
+        request.getfixturevalue('away')
+        answer = browser.get('/')
+        assert (answer.status, answer.marks()['database']) == (200, 'away')
+        assert answer.marks()['user'] == '' and 'You are still signed in' in answer.text
+        assert answer.headers.get_all('Set-Cookie') is None and browser.cookies == kept
+        for path in ('/documents', '/admin/', '/lots', '/lots/2024-1', '/documents/1'):
+            answer = browser.get(path)
+            assert (answer.status, answer.marks()['database']) == (503, 'away'), path
+            assert answer.headers['Retry-After'] == '5' and '/login' not in answer.text
+            assert answer.seconds < 10
+        assert browser.get('/login').status == 200
+        for path in ('/lots', '/documents', '/logout'):
+            assert browser.post(path, csrf=browser.csrf, number='2024-1', title='x').status == 503
+        assert browser.cookies == kept
+        service.proxy.pass_all()
+        wait_until(lambda: browser.get('/').marks() == {
+            'page': 'home', 'user': 'editor', 'database': 'ok', 'status': '200'})
+
+
+def test_a_login_says_why_it_cannot(service, away):
+    with service.visit() as browser:
+        answer = browser.login('editor', service.passwords['editor'])
+        assert (answer.status, answer.marks()['page']) == (503, 'login')
+        assert browser.get('/').status == 200
+
+
+def test_health_tells_the_cause(service, request):
+    with service.visit() as browser:
+        status, body = health(browser)
+        assert status == 200 and body['status'] == 'ok' and body['cause'] is None
+        assert body['latency_ms'] > 0
+        assert set(body['pool']) == {'size', 'open', 'busy', 'waiting', 'saturation'}
+        request.getfixturevalue('away')
+        status, body = health(browser)
+        assert status == 503 and body['status'] == 'away' and body['latency_ms'] is None
+        assert body['cause'].startswith('TINE_E_') and 'app' not in body['cause']
+        assert str(service.proxy.port) not in body['cause']
+        assert browser.get('/health').status == 200
+
+
+def test_silence_is_no_hang(service):
+    """The database accepts nothing and says nothing: an answer all the same, in time."""
+    with service.visit('reader') as browser:
+        service.proxy.blackhole()
+        try:
+            for path, most_s in (('/', 2), ('/documents', 2), ('/health/db', 1)):
+                answer = browser.get(path)
+                assert answer.status == (200 if path == '/' else 503)
+                assert answer.seconds < most_s + 5, path
+            # what needs no database does not even wait for those who wait
+            assert browser.get('/health').seconds < 1
+        finally:
+            service.proxy.pass_all()
+            service.proxy.rst()
+        wait_until(lambda: browser.get('/documents').status == 200)
+
+
+def test_reads_survive_the_loss_of_every_session(service):
+    with service.visit('reader') as browser:
+        for _ in range(20):
+            service.cluster.admin_sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app' "
+                "and query not like '%listen%'")
+            answer = browser.get('/documents')
+            assert answer.status == 200 and answer.marks()['user'] == 'reader'
+
+
+# ---- what costs nothing ------------------------------------------------------------------------
+
+def test_a_file_is_not_sent_twice(service):
+    with service.visit() as browser:
+        tag = browser.get('/static/style.css').headers['ETag']
+        answer = browser.get('/static/style.css', **{'If-None-Match': tag})
+        assert (answer.status, answer.body) == (304, b'')
+
+
+# ---- settings ----------------------------------------------------------------------------------
+
+def test_a_change_shows_at_once_where_it_was_made(service):
+    with service.visit('admin') as browser:
+        for title in ('<b>&"x"', 'Records'):
+            answer = browser.post('/admin/settings', csrf=browser.csrf, title=title,
+                                  notice='<i>', upload_limit_bytes='0')
+            assert answer.status == 303
+            text = browser.get('/').text
+            assert '<title>%s</title>' % title.replace('&', '&amp;').replace(
+                '<', '&lt;').replace('>', '&gt;').replace('"', '&quot;') in text
+            assert '&lt;i&gt;' in text and '<i>' not in text
+        for wrong in ({'title': ''}, {'title': 'x' * 81}, {'notice': 'x' * 501},
+                      {'upload_limit_bytes': '-1'}, {'upload_limit_bytes': 'x'}):
+            fields = {'title': 'Records', 'notice': '', 'upload_limit_bytes': '0', **wrong}
+            assert browser.post('/admin/settings', csrf=browser.csrf, **fields).status == 422
+        browser.post('/admin/settings', csrf=browser.csrf, title='Records', notice='',
+                     upload_limit_bytes='0')
+
+
+# ---- lots --------------------------------------------------------------------------------------
+
+def test_lots(service):
+    with service.visit('editor') as browser:
+        answer = browser.post('/lots', csrf=browser.csrf, number='24-137', title='<Valves> & co')
+        assert (answer.status, answer.headers['Location']) == (303, '/lots/2024-0137')
+        for path in ('/lots/2024-0137', '/lots/24-0137', '/lots/24-137'):
+            answer = browser.get(path)
+            assert answer.status == 200 and 'data-year="2024"' in answer.text
+            assert '&lt;Valves&gt; &amp; co' in answer.text
+        assert 'data-number="2024-0137"' in browser.get('/lots').text
+        # once more is the same; another of that number is not
+        same = {'csrf': browser.csrf, 'number': '2024-0137'}
+        assert browser.post('/lots', title='<Valves> & co', **same).status == 303
+        assert browser.post('/lots', title='Pumps', **same).status == 409
+        for number, title in (('x', 'y'), ('2024-1', ''), ('1950-1', 'x'), ('2024-1', 'x' * 201)):
+            answer = browser.post('/lots', csrf=browser.csrf, number=number, title=title)
+            assert (answer.status, answer.marks()['page']) == (422, 'lots')
+        for path in ('/lots/2024-9999', '/lots/x', "/lots/2024-0137'--", '/lots/2024-0137/x'):
+            assert browser.get(path).status == 404
+
+
+# ---- the inbox ---------------------------------------------------------------------------------
+
+class Inbox:
+    def __init__(self, service):
+        self._service = service
+        self._browser = Browser(service.port)
+
+    def post(self, body, token=None, kind='application/json'):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {'Content-Type': kind}
+        if token != '':
+            headers['Authorization'] = 'Bearer ' + (token or self._service.token)
+        answer = self._browser.ask('POST', '/inbox', data, headers)
+        return answer.status, json.loads(answer.text)
+
+    def get(self, number):
+        answer = self._browser.ask('GET', '/inbox/%s' % number, headers={
+            'Authorization': 'Bearer ' + self._service.token})
+        return answer.status, json.loads(answer.text)
+
+    def wait(self, number, state):
+        return wait_until(lambda: self.get(number)[1]['state'] == state and self.get(number)[1])
+
+
+@pytest.fixture
+def inbox(service):
+    return Inbox(service)
+
+
+def lot(key, number, title='x'):
+    return {'key': key, 'kind': 'lot', 'payload': {'number': number, 'title': title}}
+
+
+def test_a_job_is_done_once(service, inbox):
+    status, first = inbox.post(lot('one', '2023-1'))
+    assert status == 202 and first['new'] is True
+    assert inbox.wait(first['id'], 'done') == {
+        'id': first['id'], 'key': 'one', 'kind': 'lot', 'state': 'done', 'attempts': 1,
+        'error': None}
+    assert inbox.post(lot('one', '2023-1')) == (202, {**first, 'new': False})
+    with service.visit() as browser:
+        assert browser.get('/lots/2023-0001').status == 200
+
+
+def test_a_job_is_woken_not_waited_for(service, inbox):
+    wait_until(lambda: service.cluster.admin_sql(
+        "select 1 from pg_stat_activity where query = 'listen records_inbox'"))
+    started = time.monotonic()
+    for number in range(10):
+        _, job = inbox.post(lot('woken-%d' % number, '2022-%d' % number))
+        inbox.wait(job['id'], 'done')
+    # looking every five seconds would take most of a minute
+    assert time.monotonic() - started < 25
+
+
+def test_a_job_that_fails_is_tried_again(service, inbox):
+    note = {'key': 'early', 'kind': 'note', 'payload': {'lot': '2021-5', 'text': 'was <early>'}}
+    _, job = inbox.post(note)
+    wait_until(lambda: inbox.get(job['id'])[1]['attempts'] >= 1)
+    assert inbox.get(job['id'])[1]['error'] == 'there is no such lot yet'
+    service.cluster.admin_sql("update jobs set attempts = 1 where key = 'early'")
+    inbox.post(lot('late', '2021-5'))
+    assert inbox.wait(job['id'], 'done')['error'] is None
+    with service.visit() as browser:
+        assert browser.get('/lots/2021-5').text.count('was &lt;early&gt;') == 1
+
+
+def test_a_job_that_always_fails_ends(service, inbox):
+    _, first = inbox.post(lot('good', '2020-9', 'One'))
+    inbox.wait(first['id'], 'done')
+    _, second = inbox.post(lot('bad', '2020-9', 'Other'))
+    assert inbox.wait(second['id'], 'failed') == {
+        'id': second['id'], 'key': 'bad', 'kind': 'lot', 'state': 'failed', 'attempts': 4,
+        'error': 'another lot has this number'}
+    with service.visit('admin') as browser:
+        assert re.search(r'data-jobs="failed">[1-9]', browser.get('/admin/').text)
+
+
+def test_who_may_post_what(inbox):
+    assert inbox.post(lot('k', '2020-1'), token='')[0] == 401
+    assert inbox.post(lot('k', '2020-1'), token='x' * 24)[0] == 401
+    assert inbox.post(lot('k', '2020-1'), kind='text/plain')[0] == 415
+    assert inbox.post(lot('k', '2020-1'), kind='application/jsonx')[0] == 415
+    for wrong in (b'', b'{', b'[]', b'17', b'{"key": "k"}', b'\xff', b'{"key": "k", "key": "k"}',
+                  lot('', '2020-1'), lot('a b', '2020-1'), lot('k' * 101, '2020-1'),
+                  lot('k', 'x'), {**lot('k', '2020-1'), 'kind': 'shell'},
+                  b'[' * 60000):
+        status, answer = inbox.post(wrong)
+        assert status == 400 and answer['error'], wrong
+    assert inbox.post(lot('k', '2020-1', 'x' * 70000))[0] in (400, 413)
+    assert inbox.get(999999)[0] == 404 and inbox.get('x')[0] == 404
+
+
+def test_nothing_is_acknowledged_that_is_not_stored(service, inbox, away):
+    status, answer = inbox.post(lot('lost', '2020-77'))
+    assert status == 503 and 'not known to be stored' in answer['error']
