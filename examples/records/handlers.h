@@ -35,6 +35,9 @@ void admin_get(struct request *request, struct reply *reply);
 void admin_settings_post(struct request *request, struct reply *reply);
 void admin_role_post(struct request *request, struct reply *reply);
 
+/* status.c */
+void status_get(struct request *request, struct reply *reply);
+
 /* inbox.c */
 void inbox_post(struct request *request, struct reply *reply);
 void inbox_get(struct request *request, struct reply *reply);

@@ -344,7 +344,7 @@ static int wait_ms_of(const struct http *http)
 	return wait_ms > 60000 ? 60000 : (int)wait_ms;
 }
 
-bool http_wait(struct http *http, int other_fd)
+bool http_wait(struct http *http, int other_fd, int most_ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
@@ -355,6 +355,8 @@ bool http_wait(struct http *http, int other_fd)
 	int wait_ms = wait_ms_of(http);
 	eventfd_t count;
 
+	if (most_ms >= 0 && (wait_ms < 0 || wait_ms > most_ms))
+		wait_ms = most_ms;
 	atomic_store(&http->sleeping, true);
 	poll(fds, 3, atomic_load(&http->resumed) ? 0 : wait_ms);
 	atomic_store(&http->sleeping, false);

@@ -33,8 +33,9 @@ void http_free(struct http *http);
 
 /** Wait until http_run() has something to do, or another descriptor is readable.
  *  @param other_fd -1 = none
+ *  @param most_ms  and so long at most; -1 = no matter how long
  *  @return true when that one is */
-bool http_wait(struct http *http, int other_fd);
+bool http_wait(struct http *http, int other_fd, int most_ms);
 
 /** Read, answer, send what is possible without a wait. */
 void http_run(struct http *http);

@@ -52,7 +52,8 @@ struct MHD_Response *reply_make(struct reply *reply, bool behind_tls, bool close
 	if (!response)
 		return NULL;
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
-		MHD_add_response_header(response, always[i][0], always[i][1]);
+		if (!has_header(reply, always[i][0]))
+			MHD_add_response_header(response, always[i][0], always[i][1]);
 	if (!has_header(reply, "Content-Security-Policy"))
 		MHD_add_response_header(response, "Content-Security-Policy", POLICY);
 	if (behind_tls)

@@ -30,6 +30,9 @@ static const struct route routes[] = {
 	{ GET, "/health", ROLE_NOBODY, ROUTE_QUICK, health_get },
 	{ GET, "/health/db", ROLE_NOBODY, 0, health_db_get },
 	{ GET, "/static/*", ROLE_NOBODY, ROUTE_QUICK, assets_get },
+	{ GET, "/status", ROLE_NOBODY, 0, status_get },
+	{ GET, "/status/", ROLE_NOBODY, 0, status_get },
+	{ GET, "/status/*", ROLE_NOBODY, 0, status_get },
 	{ POST, "/inbox", ROLE_NOBODY, ROUTE_RAW, inbox_post },
 	{ GET, "/inbox/*", ROLE_NOBODY, 0, inbox_get },
 };
@@ -94,21 +97,14 @@ static void send_to_login(struct request *request, struct reply *reply)
 	reply_see(reply, arena_print(&request->arena, "/login?next=%s", next));
 }
 
-/* @return false when it is answered already */
-static bool is_allowed(struct request *request, struct reply *reply)
+void route_refuse(struct request *request, struct reply *reply)
 {
-	const struct route *route = request->route;
-	enum role role = request->visitor.role;
-
-	if (role >= route->role)
-		return true;
 	if (request->database_away)
 		page_away(request, reply);
-	else if (role == ROLE_NOBODY)
+	else if (request->visitor.role == ROLE_NOBODY)
 		send_to_login(request, reply);
 	else
 		page_error(request, reply, 403, "Your role does not allow that.");
-	return false;
 }
 
 static bool is_too_large(const struct request *request)
@@ -147,8 +143,10 @@ static void answer(struct request *request, struct reply *reply)
 		session_load(request);
 		settings_get(request);
 	}
-	if (is_allowed(request, reply))
+	if (request->visitor.role >= route->role)
 		route->handler(request, reply);
+	else
+		route_refuse(request, reply);
 }
 
 void route_answer(struct request *request, struct reply *reply)

@@ -19,7 +19,7 @@ enum route_flags {
 
 struct route {
 	enum method method;
-	const char *path; /* one '*' stands for a part without '/', at the end for all the rest */
+	const char *path; /* one '*' stands for a part without '/' */
 	enum role role;   /* the least that is needed */
 	unsigned flags;   /* enum route_flags */
 	handler_fn handler;
@@ -29,6 +29,9 @@ struct route {
  *  @param ret_other_method set when the path is known with another method
  *  @return NULL when there is none */
 const struct route *route_find(struct request *request, bool *ret_other_method);
+
+/** Say to who may not that he may not, or to nobody where to sign in, or that it is not known. */
+void route_refuse(struct request *request, struct reply *reply);
 
 /** Answer a request whose body is complete. */
 void route_answer(struct request *request, struct reply *reply);

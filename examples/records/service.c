@@ -117,6 +117,21 @@ static int run(struct service *service, tine_error *error)
 	return tine_master_run(service->master, error);
 }
 
+static int make_status(struct service *service)
+{
+	tine_web_config settings;
+	tine_error error;
+
+	if (service->config->status == STATUS_OFF)
+		return 0;
+	tine_web_config_init(&settings);
+	settings.mount = "/status";
+	service->web = tine_web_new(&settings, &error);
+	if (!service->web)
+		fprintf(stderr, "records: %s\n", error.text);
+	return service->web ? 0 : -1;
+}
+
 /* @return 0 or an exit status */
 static int prepare(struct service *service)
 {
@@ -140,6 +155,8 @@ static int prepare(struct service *service)
 		fprintf(stderr, "records: no memory\n");
 		return EXIT_NOT_DONE;
 	}
+	if (make_status(service) < 0)
+		return EXIT_NOT_DONE;
 	keys_make(&service->keys, service->config->secret);
 	settings_init(&service->settings);
 	queue_init(&service->queue);
@@ -163,6 +180,7 @@ int service_run(const struct config *config)
 	}
 	tine_master_free(service.master);
 	tine_pool_free(service.pool);
+	tine_web_free(service.web);
 	storage_close(&service.storage);
 	shelf_free(service.shelf);
 	assets_free(service.assets);

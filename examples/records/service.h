@@ -11,6 +11,7 @@
 #include <semaphore.h>
 
 #include <tine/tine.h>
+#include <tine/web.h>
 
 #include "assets.h"
 #include "config.h"
@@ -29,6 +30,7 @@ struct service {
 	int patience_ms; /* of a request with the database: the pool's acquire_timeout_ms */
 	tine_pool *pool;
 	tine_master *master;
+	tine_web *web; /* NULL when there is no status page */
 	struct keys keys;
 	struct shelf *shelf;   /* loaded again at each reload */
 	struct assets *assets; /* the same */

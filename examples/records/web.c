@@ -14,6 +14,7 @@
 #include "service.h"
 
 #define ACCEPTS_AT_ONCE 16
+#define LOOK_MS 1000
 #define CONNECTIONS_ENOUGH                                                                         \
 	900 /* others may take what comes; libmicrohttpd's own limit is above                      \
 	     */
@@ -29,19 +30,23 @@ static void accept_some(struct http *http, tine_worker *worker)
 	}
 }
 
-static void turn(struct http *http, tine_worker *worker)
+/* @param look_ms how long it may wait, -1 = no matter how long */
+static void turn(struct http *http, tine_worker *worker, int look_ms)
 {
 	bool stopping = tine_worker_stopping(worker);
 	bool accepts = !stopping && http_connections(http) < CONNECTIONS_ENOUGH;
 	int fd = accepts ? tine_worker_accept_fd(worker) : tine_worker_stop_fd(worker);
 
-	if (http_wait(http, stopping ? -1 : fd) && accepts)
+	if (http_wait(http, stopping ? -1 : fd, look_ms) && accepts)
 		accept_some(http, worker);
 	http_run(http);
 }
 
+/* One of the workers looks for all of them, so that the plots have a past when somebody comes. */
 static int loop(struct service *service, tine_worker *worker)
 {
+	int64_t next_look_ns = 0;
+	bool looks = service->web && tine_worker_number(worker) == 0;
 	struct http *http = http_new(service, worker);
 
 	if (!http) {
@@ -49,11 +54,16 @@ static int loop(struct service *service, tine_worker *worker)
 		queue_close(&service->queue);
 		return 1;
 	}
-	while (!tine_worker_stopping(worker))
-		turn(http, worker);
+	while (!tine_worker_stopping(worker)) {
+		turn(http, worker, looks ? LOOK_MS : -1);
+		if (looks && clock_ns() >= next_look_ns) {
+			tine_web_look(service->web);
+			next_look_ns = clock_ns() + LOOK_MS * INT64_C(1000000);
+		}
+	}
 	http_drain(http);
 	while (http_connections(http) > 0)
-		turn(http, worker);
+		turn(http, worker, -1);
 	queue_close(&service->queue);
 	http_free(http);
 	return 0;

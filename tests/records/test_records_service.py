@@ -259,3 +259,20 @@ def test_who_may_post_what(inbox):
 def test_nothing_is_acknowledged_that_is_not_stored(service, inbox, away):
     status, answer = inbox.post(lot('lost', '2020-77'))
     assert status == 503 and 'not known to be stored' in answer['error']
+
+
+# ---- the status page ---------------------------------------------------------------------------
+
+def test_the_status_page_is_mounted(service):
+    with service.visit('admin') as browser:
+        assert browser.get('/status').headers['Location'] == '/status/'
+        answer = browser.get('/status/')
+        assert answer.status == 200 and 'script' in answer.headers['Content-Security-Policy']
+        assert len(answer.headers.get_all('Content-Security-Policy')) == 1
+        assert len(answer.headers.get_all('X-Frame-Options')) == 1
+        tree = json.loads(browser.get('/status/json').text)
+        assert 'records' in json.dumps(tree)
+        for asset in re.findall(r'(?:href|src)="(/status/[^"]+\.(?:css|js))"', answer.text):
+            assert browser.get(asset).status == 200
+        assert browser.get('/status/metrics').text.rstrip().endswith('# EOF')
+        assert browser.get('/status/json?tree=%26%3d%00').status in (200, 404)
