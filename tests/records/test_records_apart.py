@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The reference service, one for each test: what goes over the wire, settings, reloads, a storage that
-refuses."""
+"""The reference service, one for each test: what goes over the wire, settings, reloads, a storage
+that refuses."""
 import os
 import signal
 import time

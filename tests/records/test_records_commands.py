@@ -82,7 +82,8 @@ def test_create_user(records, cluster, tmp_path):
 
 
 @pytest.mark.parametrize('words, given', [
-    ((), 'good password'), (('a', 'b'), 'good password'), (('a', '--role', 'king'), 'good password'),
+    ((), 'good password'), (('a', 'b'), 'good password'),
+    (('a', '--role', 'king'), 'good password'),
     (('a', '--password', 'secret'), 'good password'), (('a',), 'short'), (('a',), ''),
     (('a',), 'x' * 1025), (('a', '--password-file', '/nowhere'), None), (('x' * 65,), 'password')])
 def test_what_is_no_user(records, words, given):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""A bucket for tests: PUT, GET, HEAD and DELETE of objects over plain HTTP, with the signature of each
-request verified (AWS signature version 4) from what came over the wire.
+"""A bucket for tests: PUT, GET, HEAD and DELETE of objects over plain HTTP, with the signature of
+each request verified (AWS signature version 4) from what came over the wire.
 
     with Bucket() as bucket:
         bucket.url, bucket.key, bucket.secret

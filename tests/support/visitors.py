@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """Load on examples/records in which every answer is checked, for its tests, the demo, the soak.
 
-Readers ask for pages whose content is known and ends as exactly one of: correct, soft (the page that
-says the database is away), failed, wrong. Writers send each thing with a key of its own until it is
+Readers ask for pages whose content is known and ends as exactly one of: correct, soft (the page
+that says the database is away), failed, wrong. Writers send each thing with a key of its own until it is
 acknowledged, and again with the same key when no answer came; audit() then counts in the database
 what became of each.
 
-A request whose connection ended before the first byte of an answer is sent once more on a new one,
-as browsers and proxies do; `again` counts these.
+A request whose connection ended before the first byte of an answer is sent again on a new one, as
+browsers and proxies do; `again` counts that.
 """
 import hashlib
 import http.client
@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 NO_ANSWER_S = 30    # a request without an answer for so long has failed
+AGAIN_MOST = 3      # on a machine that is slow enough the next worker can be killed too
 RETRY_PAUSE_S = 0.05
 KEPT_ERRORS = 50    # with their texts; the rest are counted
 
@@ -87,7 +88,7 @@ class Browser:
         return browser
 
     def ask(self, method, path, body=None, headers=None):
-        """The answer, also when there was none; nothing is raised but for mistakes of the caller."""
+        """The answer, also when there was none; only the mistakes of a caller are raised."""
         began, again = time.monotonic(), 0
         while True:
             try:
@@ -97,8 +98,9 @@ class Browser:
                               again)
             except (OSError, http.client.HTTPException) as err:
                 self.close()
-                if isinstance(err, (ConnectionError, http.client.BadStatusLine)) and not again:
-                    again = 1
+                if again < AGAIN_MOST and isinstance(err, (ConnectionError,
+                                                           http.client.BadStatusLine)):
+                    again += 1
                     continue
                 return Answer(None, None, repr(err).encode(), began, time.monotonic(), again)
 
@@ -264,7 +266,7 @@ def is_stored(write, answer):
     return answer.status == (202 if write.kind == 'note' else 303)
 
 
-# ---- readers: (outcome, why) of an answer ----------------------------------------------------------
+# ---- readers: (outcome, why) of an answer -------------------------------------------------------
 
 def is_soft(answer):
     return answer.status in (200, 503) and answer.marks().get('database') == 'away'
@@ -391,7 +393,7 @@ class Load:
             self.tally.note(kind, FAILED, answer, 'attempt %d' % write.attempts)
 
 
-# ---- what became of the writes ---------------------------------------------------------------------
+# ---- what became of the writes ------------------------------------------------------------------
 
 STORED = {
     'document': 'select name, count(*) from documents where name = any(%s) group by 1',
