@@ -2,8 +2,8 @@
 """Load on examples/records in which every answer is checked, for its tests, the demo, the soak.
 
 Readers ask for pages whose content is known and ends as exactly one of: correct, soft (the page
-that says the database is away), failed, wrong. Writers send each thing with a key of its own until it is
-acknowledged, and again with the same key when no answer came; audit() then counts in the database
+that says the database is away), failed, wrong. Writers send each thing with a key of its own until
+it is acknowledged, and again with the same key when no answer came; audit() then counts in the database
 what became of each.
 
 A request whose connection ended before the first byte of an answer is sent again on a new one, as
