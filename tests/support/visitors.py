@@ -3,8 +3,8 @@
 
 Readers ask for pages whose content is known and ends as exactly one of: correct, soft (the page
 that says the database is away), failed, wrong. Writers send each thing with a key of its own until
-it is acknowledged, and again with the same key when no answer came; audit() then counts in the database
-what became of each.
+it is acknowledged, and again with the same key when no answer came; audit() then counts what became
+of each in the database.
 
 A request whose connection ended before the first byte of an answer is sent again on a new one, as
 browsers and proxies do; `again` counts that.
