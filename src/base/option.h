@@ -71,6 +71,17 @@ struct tine_settings {
 	const char *hosts;
 	int doctor_s;
 	int ping_idle_ms;
+	int pool;
+	int reset;
+	int pool_age_ms;
+	int acquire_timeout_ms;
+	bool no_identity;
+	int demand_tls;
+	int connect_timeout_s;
+	int keepalives_idle_s;
+	int keepalives_interval_s;
+	int keepalives_count;
+	int tcp_user_timeout_ms;
 };
 
 struct tine_option {

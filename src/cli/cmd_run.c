@@ -26,15 +26,6 @@ static int set_flag(const char *name, bool on)
 	return on ? setenv(name, "1", 1) : unsetenv(name);
 }
 
-/* Not given: who reads it has the default. */
-static int set_number(const char *name, int number)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", number);
-	return number ? setenv(name, text, 1) : unsetenv(name);
-}
-
 /* CMD may change its directory: the log's name must not depend on it. */
 static int set_log(const char *log)
 {
@@ -50,6 +41,43 @@ static int set_log(const char *log)
 	return setenv("TINE_LOG", path, 1);
 }
 
+static void choice_name(const struct tine_option *option, int number, char *ret, size_t size)
+{
+	const char *name = option->choices;
+
+	while (number-- > 0)
+		name = strchr(name, ' ') + 1;
+	snprintf(ret, size, "%.*s", (int)strcspn(name, ","), name);
+}
+
+/* What the libpq level reads: rows whose variable is of tine run alone. */
+static int export_option(const struct tine_option *option, const struct tine_settings *settings)
+{
+	const char *field = (const char *)settings + option->offset;
+	char text[32];
+
+	if (option->type == TINE_OPTION_FLAG)
+		return set_flag(option->env, *(const bool *)field);
+	/* Not given: the level has the defaults. */
+	if (*(const int *)field == 0)
+		return unsetenv(option->env);
+	if (option->type == TINE_OPTION_CHOICE)
+		choice_name(option, *(const int *)field, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "%d", *(const int *)field);
+	return setenv(option->env, text, 1);
+}
+
+static int export_level(const struct tine_settings *settings)
+{
+	for (size_t i = 0; i < tine_options_count; i++)
+		if (tine_options[i].commands == TINE_COMMAND_RUN && tine_options[i].env &&
+		    strncmp(tine_options[i].env, "TINE_RUN_", strlen("TINE_RUN_")) == 0 &&
+		    export_option(&tine_options[i], settings) < 0)
+			return -1;
+	return 0;
+}
+
 static int set_environment(const struct tine_settings *settings, const char *library)
 {
 	static char preload[LIST_BYTES];
@@ -59,8 +87,7 @@ static int set_environment(const struct tine_settings *settings, const char *lib
 	if (setenv("LD_PRELOAD", preload, 1) < 0 || set_log(settings->log) < 0 ||
 	    set_flag("TINE_QUIET", settings->quiet) < 0 ||
 	    set_flag("TINE_VERBOSE", settings->verbose) < 0 ||
-	    set_flag("TINE_NO_REVIVE", settings->no_revive) < 0 ||
-	    set_number("TINE_RUN_PING_IDLE", settings->ping_idle_ms) < 0)
+	    set_flag("TINE_NO_REVIVE", settings->no_revive) < 0 || export_level(settings) < 0)
 		return -1;
 	return settings->ports ? setenv("TINE_PORT", settings->ports, 1) : unsetenv("TINE_PORT");
 }

@@ -76,7 +76,13 @@ static bool tls_is_optional(const char **keywords, const char **values, int coun
 static void start_libpq(struct tine_slot *slot)
 {
 	struct tine_pool *pool = slot->pool;
-	const char *keywords[TINE_CONNINFO_MAX], *values[TINE_CONNINFO_MAX];
+	/* Three that say nothing to libpq: under `tine run` they say that this connection has a
+	 * pool, a budget and policies already. */
+	const char *marked[3 + TINE_CONNINFO_MAX] = { "fallback_application_name",
+						      "application_name",
+						      "fallback_application_name" };
+	const char *marked_values[3 + TINE_CONNINFO_MAX] = { "", "", "" };
+	const char **keywords = marked + 3, **values = marked_values + 3;
 	char name[80];
 	int count =
 		tine_conninfo_params(&pool->conninfo, &slot->work.addresses[slot->work.address_at],
@@ -89,7 +95,7 @@ static void start_libpq(struct tine_slot *slot)
 	if (atomic_load(&pool->tls_seen) && tls_is_optional(keywords, values, count))
 		append(keywords, values, &count, "sslmode", "require");
 	tine_fork_gate_enter();
-	slot->pg = pool->pq->connect_start_params(keywords, values, 0);
+	slot->pg = pool->pq->connect_start_params(marked, marked_values, 0);
 	if (slot->pg)
 		tine_fork_note_socket(slot);
 	tine_fork_gate_leave();

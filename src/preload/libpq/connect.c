@@ -10,7 +10,8 @@
  */
 #include <stddef.h>
 
-#include "preload/libpq/record.h"
+#include "preload/libpq/login.h"
+#include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
 
 enum login_by { BY_TEXT, BY_PARAMETERS, BY_LEGACY };
@@ -54,11 +55,34 @@ static PGconn *keep(struct tine_copy *copy, PGconn *conn)
 	return conn;
 }
 
+/* The legacy form in the words of PQconnectdbParams(), which means the same. */
+static PGconn *open_legacy(struct tine_copy *copy, const struct login *login)
+{
+	static const char *const names[] = { "dbname", "host",     "port", "options",
+					     "user",   "password", NULL };
+	const char *const *legacy = login->legacy;
+	const char *const values[] = { legacy[4], legacy[0], legacy[1], legacy[2],
+				       legacy[5], legacy[6], NULL };
+	struct tine_login wanted = { .keywords = names, .values = values, .expand_dbname = 1 };
+
+	return tine_login_open(copy, &wanted, false);
+}
+
 static PGconn *open_login(struct tine_copy *copy, const struct login *login)
 {
+	struct tine_login wanted = { .conninfo = login->conninfo,
+				     .keywords = login->keywords,
+				     .values = login->values,
+				     .expand_dbname = login->expand_dbname };
+
 	tine_guard_enter();
 	tine_level_say_login(copy, login->function);
-	return keep(copy, open_real(copy, login));
+	if (login->by == BY_PARAMETERS && tine_login_is_libtine(&wanted))
+		return open_real(copy, login);
+	if (!tine_login_is_on())
+		return keep(copy, open_real(copy, login));
+	return login->by == BY_LEGACY ? open_legacy(copy, login)
+				      : tine_login_open(copy, &wanted, login->start);
 }
 
 PGconn *tine_wrap_PQconnectdb(struct tine_copy *copy, const char *conninfo)
@@ -112,11 +136,19 @@ static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 	PostgresPollingStatusType next;
 
 	tine_guard_enter();
-	next = real(conn);
 	record = tine_record_find(conn);
-	if (record && record->copy == copy && !record->inside && !record->session.is_open &&
-	    next == PGRES_POLLING_OK)
-		tine_session_begin(record);
+	if (!record || record->copy != copy || record->inside)
+		return real(conn);
+	if (record->stay.place == TINE_STAY_COMING)
+		return tine_park_poll(record);
+	if (record->stay.place == TINE_STAY_RENEWED)
+		real = copy->real.PQresetPoll;
+	next = real(conn);
+	if (!record->session.is_open &&
+	    (next == PGRES_POLLING_OK || next == PGRES_POLLING_FAILED)) {
+		record->stay.place = TINE_STAY_OUT;
+		tine_login_done(record, next == PGRES_POLLING_OK);
+	}
 	return next;
 }
 
@@ -128,6 +160,24 @@ PostgresPollingStatusType tine_wrap_PQconnectPoll(struct tine_copy *copy, PGconn
 PostgresPollingStatusType tine_wrap_PQresetPoll(struct tine_copy *copy, PGconn *conn)
 {
 	return step(copy, conn, copy->real.PQresetPoll);
+}
+
+ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
+{
+	const struct tine_record *record = tine_record_find(conn);
+
+	if (record && record->copy == copy && record->stay.place == TINE_STAY_COMING)
+		return CONNECTION_MADE; /* as PQconnectStart() leaves it, until it is polled */
+	return copy->real.PQstatus(conn);
+}
+
+char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
+{
+	const struct tine_record *record = tine_record_find(conn);
+
+	if (record && record->copy == copy && record->refusal)
+		return record->refusal;
+	return copy->real.PQerrorMessage(conn);
 }
 
 /* The program opens a new session itself, which is this process's. */
@@ -149,8 +199,8 @@ void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 	struct tine_record *record = begin_reset(copy, conn);
 
 	copy->real.PQreset(conn);
-	if (record && copy->real.PQstatus(conn) == CONNECTION_OK)
-		tine_session_begin(record);
+	if (record)
+		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
 }
 
 int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
@@ -165,7 +215,8 @@ void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
 
 	tine_guard_enter();
 	record = tine_record_find(conn);
-	if (record && record->copy == copy)
-		tine_record_remove(record);
-	copy->real.PQfinish(conn);
+	if (!record || record->copy != copy)
+		copy->real.PQfinish(conn);
+	else if (!tine_park_keep(record))
+		tine_park_finish(record);
 }

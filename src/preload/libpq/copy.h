@@ -26,6 +26,7 @@
 #ifndef TINE_PRELOAD_LIBPQ_COPY_H
 #define TINE_PRELOAD_LIBPQ_COPY_H
 
+#include <libpq-events.h>
 #include <libpq-fe.h>
 #include <link.h>
 #include <stdbool.h>

@@ -58,7 +58,8 @@ static void tell_temporary(struct reader *reader)
 {
 	struct tine_effect effect = { .kind = TINE_EFFECT_OBSTACLE,
 				      .key = "",
-				      .obstacle = TINE_OBSTACLE_TEMPORARY };
+				      .obstacle = TINE_OBSTACLE_TEMPORARY,
+				      .is_indelible = true };
 
 	reader->tell(reader->context, &effect);
 }
@@ -399,10 +400,11 @@ static void create(struct reader *reader)
 		accept(reader, "REPLACE");
 	if (!accept(reader, "LOCAL"))
 		accept(reader, "GLOBAL");
-	if (is_temporary(reader))
-		set_obstacle(reader, TINE_OBSTACLE_TEMPORARY);
-	else
+	if (!is_temporary(reader))
 		return;
+	/* DISCARD ALL takes the table away, and leaves its schema: pg_my_temp_schema() tells. */
+	set_obstacle(reader, TINE_OBSTACLE_TEMPORARY);
+	reader->effect.is_indelible = true;
 	for (; !reader->is_over; advance(reader))
 		is_dropped = is_dropped ||
 			     (is(reader, "DROP") && tine_token_is(&reader->before, "COMMIT"));

@@ -11,23 +11,26 @@
 
 #include "base/hash.h"
 
+enum need { PASSWORD, TLS, TLS_CERTIFICATE, TLS_ROOT, SERVICE };
+
 /* As libpq names them when nobody does. The service files of the machine are where each build has
  * them: these are the places that are used. */
-static const struct {
+static const struct place {
+	enum need need;
 	const char *option;   /* of PQconninfo(), or NULL */
 	const char *variable; /* that names it instead, or NULL */
 	const char *in_home;  /* or NULL */
 	const char *in_system;
 } places[] = {
-	{ "passfile", "PGPASSFILE", ".pgpass", NULL },
-	{ "sslcert", "PGSSLCERT", ".postgresql/postgresql.crt", NULL },
-	{ "sslkey", "PGSSLKEY", ".postgresql/postgresql.key", NULL },
-	{ "sslrootcert", "PGSSLROOTCERT", ".postgresql/root.crt", NULL },
-	{ "sslcrl", "PGSSLCRL", ".postgresql/root.crl", NULL },
-	{ "sslcrldir", "PGSSLCRLDIR", NULL, NULL },
-	{ "servicefile", "PGSERVICEFILE", ".pg_service.conf", NULL },
-	{ NULL, "PGSYSCONFDIR", NULL, "/etc/postgresql-common/pg_service.conf" },
-	{ NULL, NULL, NULL, "/etc/pg_service.conf" },
+	{ PASSWORD, "passfile", "PGPASSFILE", ".pgpass", NULL },
+	{ TLS, "sslcert", "PGSSLCERT", ".postgresql/postgresql.crt", NULL },
+	{ TLS, "sslrootcert", "PGSSLROOTCERT", ".postgresql/root.crt", NULL },
+	{ TLS_CERTIFICATE, "sslkey", "PGSSLKEY", ".postgresql/postgresql.key", NULL },
+	{ TLS_ROOT, "sslcrl", "PGSSLCRL", ".postgresql/root.crl", NULL },
+	{ TLS_ROOT, "sslcrldir", "PGSSLCRLDIR", NULL, NULL },
+	{ SERVICE, "servicefile", "PGSERVICEFILE", ".pg_service.conf", NULL },
+	{ SERVICE, NULL, "PGSYSCONFDIR", NULL, "/etc/postgresql-common/pg_service.conf" },
+	{ SERVICE, NULL, NULL, NULL, "/etc/pg_service.conf" },
 };
 
 #define PLACES (sizeof(places) / sizeof(*places))
@@ -57,40 +60,68 @@ struct list {
 	char text[8 * PATH_MAX];
 	size_t length;
 	bool is_full;
+	bool has[SERVICE + 1]; /* what is needed */
 };
 
-static void add(struct list *list, const char *directory, const char *name)
+/* @return is there such a file? */
+static bool add(struct list *list, const char *directory, const char *name)
 {
+	char *path = list->text + list->length;
 	size_t room = sizeof(list->text) - list->length - 1;
-	int length = snprintf(list->text + list->length, room, "%s%s%s", directory,
-			      *directory ? "/" : "", name);
+	int length = snprintf(path, room, "%s%s%s", directory, *directory ? "/" : "", name);
 
-	if (length < 0 || (size_t)length >= room)
+	if (length < 0 || (size_t)length >= room) {
 		list->is_full = true;
-	else
-		list->length += (size_t)length + 1;
+		return false;
+	}
+	list->length += (size_t)length + 1;
+	return access(path, F_OK) == 0;
 }
 
-static void add_place(struct list *list, size_t number, const PQconninfoOption *options,
+static bool add_place(struct list *list, const struct place *place, const PQconninfoOption *options,
 		      char *const homes[2])
 {
-	const char *value =
-		places[number].option ? find_value(options, places[number].option) : NULL;
-	const char *variable = places[number].variable ? getenv(places[number].variable) : NULL;
+	const char *value = place->option ? find_value(options, place->option) : NULL;
+	const char *variable = place->variable ? getenv(place->variable) : NULL;
+	bool is_there = false;
 
-	if (value) {
-		add(list, "", value);
-		return;
-	}
+	if (value)
+		return add(list, "", value);
 	if (variable && *variable)
-		add(list, "", variable);
-	for (int i = 0; i < 2 && places[number].in_home; i++)
+		is_there |= add(list, "", variable);
+	for (int i = 0; i < 2 && place->in_home; i++)
 		if (*homes[i])
-			add(list, homes[i], places[number].in_home);
-	if (places[number].in_system)
-		add(list, "", places[number].in_system);
-	if (variable && *variable && places[number].in_system)
-		add(list, variable, "pg_service.conf");
+			is_there |= add(list, homes[i], place->in_home);
+	if (place->in_system)
+		is_there |= add(list, "", place->in_system);
+	if (variable && *variable && place->in_system)
+		is_there |= add(list, variable, "pg_service.conf");
+	return is_there;
+}
+
+static bool may_be_tcp(const PQconninfoOption *options)
+{
+	const char *host = find_value(options, "host");
+
+	return find_value(options, "hostaddr") || !host || strchr(host, ',') ||
+	       (*host != '/' && *host != '@');
+}
+
+static void add_places(struct list *list, const PQconninfoOption *options, char *const homes[2])
+{
+	for (size_t i = 0; i < PLACES; i++) {
+		bool is_there;
+
+		if (!list->has[places[i].need])
+			continue;
+		is_there = add_place(list, &places[i], options, homes);
+		/* A key without its certificate, or a revocation without an authority, is not
+		 * looked at. */
+		if (is_there && places[i].need == TLS && strcmp(places[i].option, "sslcert") == 0)
+			list->has[TLS_CERTIFICATE] = true;
+		else if (is_there && places[i].need == TLS)
+			list->has[TLS_ROOT] = true;
+	}
 }
 
 static uint64_t identify(const char *path, uint64_t hash)
@@ -122,9 +153,10 @@ static uint64_t identify_all(const char *paths)
 	return hash;
 }
 
-bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options)
+bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service)
 {
 	struct list list = { .length = 0 };
+	const char *mode = find_value(options, "sslmode");
 	char homes[2 * PATH_MAX], *parts[2];
 
 	find_homes(homes, sizeof(homes));
@@ -133,8 +165,10 @@ bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options)
 	if (!parts[1])
 		return false;
 	*parts[1]++ = '\0';
-	for (size_t i = 0; i < PLACES; i++)
-		add_place(&list, i, options, parts);
+	list.has[PASSWORD] = !find_value(options, "password");
+	list.has[TLS] = may_be_tcp(options) && (!mode || strcmp(mode, "disable") != 0);
+	list.has[SERVICE] = has_service;
+	add_places(&list, options, parts);
 	if (list.is_full)
 		return false;
 	list.text[list.length++] = '\0';

@@ -19,10 +19,12 @@ struct tine_files {
 	uint64_t identity;
 };
 
-/** Note the files of a connection that has just been made.
+/** Note the files of a connection that has just been made: those that libpq looked at, or for, and
+ *  no others, since each one costs a system call at each checkout.
  *  @param options  what PQconninfo() says of it; borrowed
+ *  @param has_service  a service file may have had a say in it
  *  @return false without memory */
-bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options);
+bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service);
 
 /** Are they all what they were? */
 bool tine_files_are_same(const struct tine_files *files);

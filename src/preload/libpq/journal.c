@@ -169,7 +169,10 @@ static void note(void *context, const struct tine_effect *effect)
 	case TINE_EFFECT_TOUCH:
 		return;
 	case TINE_EFFECT_OBSTACLE:
-		tine_item_obstacle(journal, effect->obstacle, effect->is_indelible);
+		/* DISCARD ALL does away with temporary tables, if not with all traces of them. */
+		tine_item_obstacle(journal, effect->obstacle,
+				   effect->is_indelible &&
+					   effect->obstacle != TINE_OBSTACLE_TEMPORARY);
 		return;
 	case TINE_EFFECT_EXECUTE:
 		prepared = tine_item_find_prepared(journal, effect->key);

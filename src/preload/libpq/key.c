@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "preload/libpq/siphash.h"
@@ -102,28 +101,16 @@ static void add_environment(struct tine_siphash *hash)
 			add_text(hash, *variable);
 }
 
-/* Who asks, and from where: names of files and sockets may be relative. */
-static bool add_process(struct tine_siphash *hash)
+/* Who asks. Not where: names of files may be relative, and files.h looks from where it is. */
+static void add_process(struct tine_siphash *hash)
 {
-	struct {
-		uid_t uid, euid;
-		gid_t gid, egid;
-		dev_t device;
-		ino_t inode;
-	} process;
-	struct stat here;
+	uid_t users[3] = { 0 };
+	gid_t groups[3] = { 0 };
 
-	memset(&process, 0, sizeof(process));
-	if (stat(".", &here) < 0)
-		return false;
-	process.uid = getuid();
-	process.euid = geteuid();
-	process.gid = getgid();
-	process.egid = getegid();
-	process.device = here.st_dev;
-	process.inode = here.st_ino;
-	tine_siphash_add(hash, &process, sizeof(process));
-	return true;
+	getresuid(&users[0], &users[1], &users[2]);
+	getresgid(&groups[0], &groups[1], &groups[2]);
+	tine_siphash_add(hash, users, sizeof(users));
+	tine_siphash_add(hash, groups, sizeof(groups));
 }
 
 bool tine_key_make(struct tine_key *ret, const struct tine_login *login)
@@ -137,8 +124,7 @@ bool tine_key_make(struct tine_key *ret, const struct tine_login *login)
 	add_arguments(&hash, login);
 	add_text(&hash, NULL);
 	add_environment(&hash);
-	if (!add_process(&hash))
-		return false;
+	add_process(&hash);
 	tine_siphash_end(&hash, ret->words);
 	return true;
 }
@@ -164,4 +150,20 @@ const char *tine_key_application(const struct tine_login *login)
 	if (!name)
 		name = fallback;
 	return name ? name : "";
+}
+
+bool tine_key_has_service(const struct tine_login *login)
+{
+	const char *variable = getenv("PGSERVICE");
+
+	if (variable && *variable)
+		return true;
+	if (login->conninfo)
+		return strstr(login->conninfo, "service");
+	for (int i = 0; login->keywords[i]; i++)
+		if (strcmp(login->keywords[i], "service") == 0 ||
+		    (login->values[i] && strcmp(login->keywords[i], "dbname") == 0 &&
+		     strstr(login->values[i], "service")))
+			return true;
+	return false;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The key of a login: two connects with the same key would log in as the same, at the same place,
- * in the same way. Made of all that libpq goes by: the arguments, the environment, who the process
- * is and where it is. What is kept of it is a hash under a key of this process, so no password can
- * be read from it.
+ * in the same way. Made of all that libpq goes by: the arguments, the environment and who the
+ * process is. What is kept of it is a hash under a key of this process, so no password can be read
+ * from it.
  *
  * It is strict: arguments that say the same in other words make another key. Only the name of the
  * application may differ, as long as it stands in an argument of its own. What the files say that
@@ -44,6 +44,9 @@ static inline bool tine_key_is(const struct tine_key *a, const struct tine_key *
 /** The application's name that this login asks for, where the key does not cover it.
  *  @return borrowed, "" for none; NULL: the key covers it */
 const char *tine_key_application(const struct tine_login *login);
+
+/** May a service file have a say in it? */
+bool tine_key_has_service(const struct tine_login *login);
 
 /** Would libpq take this dbname for a connection string? */
 bool tine_key_is_conninfo(const char *dbname);

@@ -5,6 +5,9 @@
 
 #include "base/clock.h"
 #include "base/line.h"
+#include "preload/libpq/budget.h"
+#include "preload/libpq/login.h"
+#include "preload/libpq/park.h"
 #include "preload/libpq/record.h"
 #include "preload/libpq/reopen.h"
 #include "preload/report.h"
@@ -79,12 +82,16 @@ void tine_level_say_reopened(enum tine_reopen_why why, bool good)
 static void before_fork(void)
 {
 	tine_reopen_gate_close();
+	tine_park_lock();
+	tine_budget_lock();
 	tine_record_lock();
 }
 
 static void in_parent(void)
 {
 	tine_record_unlock();
+	tine_budget_unlock();
+	tine_park_unlock();
 	tine_reopen_gate_open();
 }
 
@@ -93,6 +100,8 @@ static void in_child(void)
 	tine_reopen_gate_renew();
 	tine_record_renew_lock();
 	atomic_store(&told, 0);
+	tine_budget_left();
+	tine_park_renew_lock();
 	tine_level.forks++;
 }
 
@@ -110,5 +119,5 @@ const struct tine_guard_level *tine_level_start(const struct tine_settings *sett
 	tine_level.revive = !settings->no_revive;
 	tine_level.ping_idle_ns =
 		(int64_t)(settings->ping_idle_ms ?: PING_IDLE_MS) * TINE_NS_PER_MS;
-	return tine_level.revive ? &level : NULL;
+	return tine_login_start(settings) || tine_level.revive ? &level : NULL;
 }

@@ -25,9 +25,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "board/claim.h"
+#include "board/seat.h"
 #include "preload/libpq/copy.h"
 #include "preload/libpq/level.h"
 #include "preload/libpq/session.h"
+#include "preload/libpq/stay.h"
 
 struct tine_record {
 	PGconn *conn;
@@ -37,6 +40,10 @@ struct tine_record {
 	bool inside;     /* we are at work on it: what callbacks of libpq's call is not looked at */
 	int64_t used_ns; /* coarse monotonic time of the last use */
 	struct tine_session session;
+	struct tine_stay stay;
+	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
+	struct tine_seat *seat;  /* NULL without one */
+	char *refusal;           /* why it was never opened; ours, NULL else */
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/budget.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "preload/libpq/park.h"
+#include "preload/report.h"
+
+/* The default of --acquire-timeout. */
+#define PATIENCE_NS (30 * (int64_t)TINE_NS_PER_S)
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tine_board board;
+static bool is_on, is_named;
+static int64_t patience_ns;
+
+bool tine_budget_start(const struct tine_settings *settings)
+{
+	const char *path = secure_getenv("TINE_BOARD");
+
+	is_on = path && *path;
+	is_named = !settings->no_identity;
+	patience_ns = settings->acquire_timeout_ms
+			      ? settings->acquire_timeout_ms * (int64_t)TINE_NS_PER_MS
+			      : PATIENCE_NS;
+	return is_on;
+}
+
+/* ---- membership ----------------------------------------------------------------------------- */
+
+static void say_off(const char *why)
+{
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	tine_report_begin(&text, line, sizeof(line), "budget");
+	tine_text_add(&text, "connections of this process are not counted: ");
+	tine_text_add_foreign(&text, why, strlen(why));
+	tine_guard_say(&text);
+}
+
+static int become_member(char *error, size_t size)
+{
+	struct tine_board_spec spec = {
+		.path = secure_getenv("TINE_BOARD"),
+		.application = program_invocation_short_name,
+	};
+	int rc;
+
+	if (!board.map)
+		return tine_board_join(&board, &spec, error, size);
+	rc = tine_board_enlist(&board);
+	if (rc == 0)
+		tine_board_note(&board, TINE_BOARD_FORKED, 0);
+	else
+		strncpy(error, strerror(-rc), size - 1);
+	return rc;
+}
+
+/* @return is this process a member of the board? */
+static bool enlist(void)
+{
+	char error[256] = "";
+	int rc = 0;
+
+	if (!is_on)
+		return false;
+	pthread_mutex_lock(&lock);
+	if (!board.map || board.place < 0)
+		rc = become_member(error, sizeof(error));
+	if (rc < 0)
+		is_on = false;
+	pthread_mutex_unlock(&lock);
+	if (rc < 0)
+		say_off(error);
+	return rc == 0;
+}
+
+void tine_budget_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void tine_budget_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void tine_budget_left(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	if (board.map)
+		tine_board_left(&board);
+}
+
+/* ---- claims --------------------------------------------------------------------------------- */
+
+bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size)
+{
+	int64_t start_ns, now_ns, again_ns;
+
+	*ret_claim = (struct tine_claim)TINE_CLAIM_NONE;
+	if (!enlist())
+		return true;
+	tine_board_want(&board);
+	start_ns = now_ns = tine_clock_ns();
+	while (!tine_claim_take(&board, ret_claim, now_ns, &again_ns)) {
+		now_ns = tine_clock_ns();
+		if (now_ns >= start_ns + patience_ns) {
+			tine_claim_explain(&board, (uint64_t)(now_ns - start_ns) / TINE_NS_PER_MS,
+					   ret_text, size);
+			tine_claim_give(&board, ret_claim, 0);
+			tine_board_note(&board, TINE_BOARD_TIMEOUT, 0);
+			return false;
+		}
+		/* A look at the queue costs less than to wait for what one could give oneself. */
+		if (!tine_park_evict())
+			tine_claim_wait(&board, ret_claim,
+					again_ns < start_ns + patience_ns ? again_ns
+									  : start_ns + patience_ns);
+		now_ns = tine_clock_ns();
+	}
+	if (now_ns - start_ns > TINE_NS_PER_MS)
+		tine_board_count_wait(&board, (uint64_t)(now_ns - start_ns) / TINE_NS_PER_US);
+	tine_seat_begin(tine_permit_seat(&board, ret_claim->permit), -1, tine_clock_coarse_ns());
+	return true;
+}
+
+static bool has_permit(const struct tine_record *record)
+{
+	return record->claim.permit >= 0 && !tine_record_inherited(record);
+}
+
+void tine_budget_connected(struct tine_record *record, bool ok)
+{
+	int64_t now_ns = tine_clock_coarse_ns();
+
+	if (!has_permit(record))
+		return;
+	tine_claim_connected(&board, &record->claim);
+	if (!ok) {
+		tine_board_note(&board, TINE_BOARD_FAILED, 0);
+		return;
+	}
+	record->seat = tine_permit_seat(&board, record->claim.permit);
+	tine_seat_opened(record->seat, (uint32_t)record->copy->real.PQbackendPID(record->conn),
+			 now_ns);
+	tine_seat_set(record->seat, TINE_SEAT_IDLE, now_ns);
+	tine_board_note(&board, TINE_BOARD_OPENED, 0);
+}
+
+bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size)
+{
+	struct tine_claim claim;
+
+	if (!is_on)
+		return true;
+	if (has_permit(record)) {
+		/* It is the old one's; what is opened in its place needs but a turn. */
+		while (record->claim.token < 0) {
+			record->claim.token = tine_token_take(&board);
+			if (record->claim.token < 0)
+				usleep(1000);
+		}
+		return true;
+	}
+	record->seat = NULL;
+	if (!tine_budget_admit(&claim, ret_text, size))
+		return false;
+	record->claim = claim;
+	return true;
+}
+
+int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim)
+{
+	int fd;
+
+	*ret_claim = (struct tine_claim)TINE_CLAIM_NONE;
+	if (!has_permit(record))
+		return -1;
+	*ret_claim = record->claim;
+	fd = record->copy->real.PQsocket(record->conn);
+	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+void tine_budget_after_end(struct tine_claim *claim, int farewell_fd)
+{
+	int open_ms = 0;
+
+	if (farewell_fd >= 0) {
+		open_ms = tine_board_await_end(farewell_fd);
+		close(farewell_fd);
+	}
+	if (claim->permit < 0)
+		return;
+	tine_board_note(&board, TINE_BOARD_CLOSED, 0);
+	tine_claim_give(&board, claim, open_ms);
+}
+
+bool tine_budget_is_wanted(const struct tine_record *record)
+{
+	return is_on && has_permit(record) &&
+	       tine_permit_is_too_much(&board, record->claim.permit, false);
+}
+
+/* ---- for people ----------------------------------------------------------------------------- */
+
+const char *tine_budget_identity(const char *name, char *buf, size_t size)
+{
+	if (!is_on || !is_named || !enlist())
+		return name;
+	tine_board_identity(&board, *name ? name : program_invocation_short_name, buf, size);
+	return buf;
+}
+
+static enum tine_seat_transaction transaction(const struct tine_record *record)
+{
+	switch (record->copy->real.PQtransactionStatus(record->conn)) {
+	case PQTRANS_INTRANS:
+		return TINE_SEAT_INSIDE;
+	case PQTRANS_INERROR:
+		return TINE_SEAT_ABORTED;
+	default:
+		return TINE_SEAT_OUTSIDE;
+	}
+}
+
+void tine_budget_say_busy(const struct tine_record *record)
+{
+	struct tine_seat *seat = record->seat;
+
+	if (!seat || tine_record_inherited(record))
+		return;
+	atomic_store_explicit(&seat->uses,
+			      atomic_load_explicit(&seat->uses, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	tine_seat_set(seat, TINE_SEAT_BUSY, tine_clock_coarse_ns());
+}
+
+void tine_budget_say_idle(const struct tine_record *record)
+{
+	struct tine_seat *seat = record->seat;
+	enum tine_seat_transaction now;
+
+	if (!seat || tine_record_inherited(record))
+		return;
+	now = transaction(record);
+	atomic_store_explicit(&seat->transaction, now, memory_order_relaxed);
+	tine_seat_set(seat, now == TINE_SEAT_OUTSIDE ? TINE_SEAT_IDLE : TINE_SEAT_BUSY,
+		      record->used_ns);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The budget of unmodified programs: each connection of each process under `tine run` has a permit
+ * of the board, so that all of them together never have more than the budget, and everybody can see
+ * who has them.
+ *
+ * Without a board all of this is a load, or nothing. A board that cannot be joined is said in the
+ * log, once, and then there is none: a program is never worse off.
+ *
+ * Locks: one mutex for joining the board and becoming a member, held across neither libpq nor
+ * waiting; the fork's prepare handler takes it. Fork: a child is a new member, and its parent's
+ * claims are not its own, so what is inherited has no permit.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_BUDGET_H
+#define TINE_PRELOAD_LIBPQ_BUDGET_H
+
+#include "base/option.h"
+#include "preload/libpq/record.h"
+
+/** @return is there a board? */
+bool tine_budget_start(const struct tine_settings *settings);
+
+/** Wait for what a connect needs, for as long as the settings say. Own parked connections make room
+ *  first.
+ *  @param ret_text  why it was refused, and who has the permits
+ *  @return false: refused */
+bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size);
+
+/** The connect of a record with a claim ended, whatever became of it. */
+void tine_budget_connected(struct tine_record *record, bool ok);
+
+/** Before an inherited or closed session is opened anew by PQreset() and its like: as
+ *  tine_budget_admit(), where the connection has no permit any more. */
+bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size);
+
+/** Before PQfinish(): what is needed to see the session's end. After it: give everything back. */
+int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim);
+void tine_budget_after_end(struct tine_claim *claim, int farewell_fd);
+
+/** Is this idle connection more than this process may keep while others are in need? */
+bool tine_budget_is_wanted(const struct tine_record *record);
+
+/** The name that a connection of this process has at the server: "app[w3:4711]".
+ *  @param name  what it would be otherwise
+ *  @return buf, or name where there is no board, or where it is not wanted */
+const char *tine_budget_identity(const char *name, char *buf, size_t size);
+
+/** For people: what the connection is doing. */
+void tine_budget_say_busy(const struct tine_record *record);
+void tine_budget_say_idle(const struct tine_record *record);
+
+/** For fork handlers. */
+void tine_budget_lock(void);
+void tine_budget_unlock(void);
+void tine_budget_left(void);
+
+#endif

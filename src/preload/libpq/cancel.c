@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/cancel.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "preload/libpq/wrap.h"
+
+#define PLACES 1024 /* a power of two */
+
+/* Keys that are no PGcancel. */
+#define RESERVED ((const PGcancel *)1)
+#define REMOVED ((const PGcancel *)2)
+
+static struct place {
+	const PGcancel *_Atomic cancel;           /* NULL: never used; a search ends here */
+	const struct tine_record *_Atomic record; /* NULL: its connection has changed hands */
+	_Atomic unsigned sending;
+	atomic_bool was_sent;
+} places[PLACES];
+
+static size_t first_place(const PGcancel *cancel)
+{
+	return (size_t)((uint64_t)(uintptr_t)cancel * UINT64_C(11400714819323198485) >> 32) %
+	       PLACES;
+}
+
+static struct place *find(const PGcancel *cancel)
+{
+	size_t at = first_place(cancel);
+
+	for (size_t i = 0; i < PLACES; i++, at = (at + 1) % PLACES) {
+		const PGcancel *key = atomic_load(&places[at].cancel);
+
+		if (key == cancel)
+			return &places[at];
+		if (!key)
+			return NULL;
+	}
+	return NULL;
+}
+
+/* @return false: no room */
+static bool add(const PGcancel *cancel, const struct tine_record *record)
+{
+	size_t at = first_place(cancel);
+
+	for (size_t i = 0; i < PLACES; i++, at = (at + 1) % PLACES) {
+		const PGcancel *key = atomic_load(&places[at].cancel);
+
+		if ((key && key != REMOVED) ||
+		    !atomic_compare_exchange_strong(&places[at].cancel, &key, RESERVED))
+			continue;
+		atomic_store(&places[at].was_sent, false);
+		atomic_store(&places[at].record, record);
+		atomic_store(&places[at].cancel, cancel);
+		return true;
+	}
+	return false;
+}
+
+bool tine_cancel_detach(struct tine_record *record)
+{
+	bool is_free = true;
+
+	for (size_t i = 0; i < PLACES && record->stay.has_cancels; i++) {
+		if (atomic_load(&places[i].record) != record)
+			continue;
+		atomic_store(&places[i].record, NULL);
+		/* What is being sent, or was and arrives late, would hit the next user's statement.
+		 */
+		if (atomic_load(&places[i].sending) || atomic_load(&places[i].was_sent))
+			is_free = false;
+	}
+	record->stay.has_cancels = false;
+	return is_free;
+}
+
+void tine_cancel_forget(struct tine_record *record)
+{
+	if (record->stay.has_cancels)
+		tine_cancel_detach(record);
+}
+
+/* ---- wrappers ------------------------------------------------------------------------------- */
+
+PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
+{
+	PGcancel *cancel = copy->real.PQgetCancel(conn);
+	struct tine_record *record = cancel ? tine_record_find(conn) : NULL;
+
+	if (!record || record->copy != copy)
+		return cancel;
+	record->stay.has_cancels = true;
+	if (!add(cancel, record))
+		record->stay.is_poolable = false;
+	return cancel;
+}
+
+void tine_wrap_PQfreeCancel(struct tine_copy *copy, PGcancel *cancel)
+{
+	struct place *place = cancel ? find(cancel) : NULL;
+
+	if (place) {
+		/* Its connection is not told to forget that it was used. */
+		if (!atomic_load(&place->was_sent))
+			atomic_store(&place->record, NULL);
+		atomic_store(&place->cancel, REMOVED);
+	}
+	copy->real.PQfreeCancel(cancel);
+}
+
+int tine_wrap_PQcancel(struct tine_copy *copy, PGcancel *cancel, char *error, int error_size)
+{
+	struct place *place = cancel ? find(cancel) : NULL;
+	int rc = 1;
+
+	if (!place)
+		return copy->real.PQcancel(cancel, error, error_size);
+	atomic_fetch_add(&place->sending, 1);
+	/* Without a connection: as the server does with a request for a session that is over. */
+	if (atomic_load(&place->record)) {
+		atomic_store(&place->was_sent, true);
+		rc = copy->real.PQcancel(cancel, error, error_size);
+	}
+	atomic_fetch_sub(&place->sending, 1);
+	return rc;
+}
+
+static void never_keep(const PGconn *conn)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	if (record)
+		record->stay.is_poolable = false;
+}
+
+int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
+{
+	never_keep(conn);
+	return copy->real.PQrequestCancel(conn);
+}
+
+struct pg_cancel_conn *tine_wrap_PQcancelCreate(struct tine_copy *copy, PGconn *conn)
+{
+	never_keep(conn);
+	return copy->real.PQcancelCreate(conn);
+}
+
+int tine_wrap_PQregisterEventProc(struct tine_copy *copy, PGconn *conn, PGEventProc proc,
+				  const char *name, void *argument)
+{
+	never_keep(conn);
+	return copy->real.PQregisterEventProc(conn, proc, name, argument);
+}

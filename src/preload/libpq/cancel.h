@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * PGcancels. A program may keep one for longer than its connection (psycopg2 always does), and use
+ * it from a signal handler or another thread. Of a connection that has gone on to another user it
+ * must not cancel anything: to the program it is finished, and cancelling what is finished does
+ * nothing.
+ *
+ * Invariant: a request is sent by a PGcancel of this turn of its connection only, and while one is
+ * being sent its connection does not change hands. Both sides raise a flag before they look at the
+ * other's.
+ *
+ * Owns a table of fixed size. Locks: none, since PQcancel() is async-signal-safe; words are
+ * changed by compare-and-swap. A PGcancel that finds no room makes its connection one that is never
+ * kept. Fork: the table is copied; a child's PGcancels are of severed connections.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_CANCEL_H
+#define TINE_PRELOAD_LIBPQ_CANCEL_H
+
+#include "preload/libpq/record.h"
+
+/** The program's PGcancels of this connection come to nothing from now on.
+ *  @return false: one of them is being used, or cannot be told; the connection cannot change hands
+ */
+bool tine_cancel_detach(struct tine_record *record);
+
+/** The connection is finished; so is what is known of its PGcancels. */
+void tine_cancel_forget(struct tine_record *record);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/dress.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+struct hearing {
+	const struct tine_real *real;
+	bool is_farewell;
+};
+
+/* What the server says to a connection that nobody has; libpq would print it. */
+static void hear(void *arg, const PGresult *result)
+{
+	struct hearing *hearing = arg;
+	const char *severity =
+		hearing->real->PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+		hearing->is_farewell = true;
+}
+
+void tine_dress_note(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_stay *stay = &record->stay;
+
+	/* NULL asks without changing anything. A new connection has libpq's own, without argument.
+	 */
+	stay->receiver = real->PQsetNoticeReceiver(record->conn, NULL, NULL);
+	stay->processor = real->PQsetNoticeProcessor(record->conn, NULL, NULL);
+}
+
+static void drop_notifications(const struct tine_real *real, PGconn *conn)
+{
+	PGnotify *notify;
+
+	while ((notify = real->PQnotifies(conn)) != NULL)
+		real->PQfreemem(notify);
+}
+
+bool tine_dress_restore(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	PGconn *conn = record->conn;
+
+	real->PQsetNoticeReceiver(conn, record->stay.receiver, NULL);
+	real->PQsetNoticeProcessor(conn, record->stay.processor, NULL);
+	real->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+	if (real->PQsetErrorContextVisibility)
+		real->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
+	real->PQuntrace(conn);
+	drop_notifications(real, conn);
+	return real->PQsetnonblocking(conn, 0) == 0;
+}
+
+/* @return 0 when there is nothing yet, -1 when there will be nothing any more */
+static int await_input(const struct tine_real *real, PGconn *conn, int64_t until_ns)
+{
+	struct pollfd wait = { .fd = real->PQsocket(conn), .events = POLLIN };
+	int ready;
+
+	do
+		ready = poll(&wait, 1,
+			     until_ns ? tine_clock_poll_ms(until_ns, tine_clock_ns()) : 0);
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return ready;
+	return real->PQconsumeInput(conn) ? 1 : -1;
+}
+
+static bool is_good(ExecStatusType status)
+{
+	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+	       status == PGRES_EMPTY_QUERY;
+}
+
+static int read_answers(const struct tine_real *real, PGconn *conn, int64_t until_ns)
+{
+	PGresult *result;
+	int good = 1;
+
+	for (;;) {
+		while (real->PQisBusy(conn)) {
+			int came = await_input(real, conn, until_ns);
+
+			if (came <= 0)
+				return came < 0 || until_ns ? -1 : 0;
+		}
+		result = real->PQgetResult(conn);
+		if (!result)
+			break;
+		if (!is_good(real->PQresultStatus(result)))
+			good = -1;
+		real->PQclear(result);
+	}
+	return real->PQstatus(conn) == CONNECTION_OK ? good : -1;
+}
+
+int tine_dress_read(struct tine_record *record, int64_t until_ns)
+{
+	const struct tine_real *real = &record->copy->real;
+	PGconn *conn = record->conn;
+	struct hearing hearing = { .real = real };
+	int rc;
+
+	real->PQsetNoticeReceiver(conn, hear, &hearing);
+	rc = read_answers(real, conn, until_ns);
+	real->PQsetNoticeReceiver(conn, record->stay.receiver, NULL);
+	drop_notifications(real, conn);
+	return hearing.is_farewell ? -1 : rc;
+}
+
+/* @return 1 data, 0 nothing, -1 the end */
+static int peek(const struct tine_record *record)
+{
+	char byte;
+	ssize_t got =
+		recv(record->copy->real.PQsocket(record->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (got > 0)
+		return 1;
+	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
+}
+
+bool tine_dress_is_dead(struct tine_record *record)
+{
+	int seen = peek(record);
+
+	if (seen <= 0)
+		return seen < 0;
+	/* Parameters, notifications and TLS tickets are signs of life; after them there is nothing
+	 * more, or the end. */
+	return !record->copy->real.PQconsumeInput(record->conn) || tine_dress_read(record, 0) < 0 ||
+	       peek(record) < 0;
+}

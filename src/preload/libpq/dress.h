@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * libpq's side of a connection, which DISCARD ALL does not reach: notice receivers, verbosity,
+ * tracing, flags, what waits to be read. Calls libpq on connections that are the caller's. Locks:
+ * none. Fork: not for a parent's connection.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_DRESS_H
+#define TINE_PRELOAD_LIBPQ_DRESS_H
+
+#include "preload/libpq/record.h"
+
+/** Note how a new connection looks. */
+void tine_dress_note(struct tine_record *record);
+
+/** Make it look new again. @return false when it cannot be */
+bool tine_dress_restore(struct tine_record *record);
+
+/** Read the answers to what was sent, until nothing is under way. What the server says besides goes
+ *  nowhere.
+ *  @param until_ns  0: only what has come
+ *  @return 1 all was good; 0 not all has come; -1 it was not, or the connection is lost */
+int tine_dress_read(struct tine_record *record, int64_t until_ns);
+
+/** Has the server closed it, as far as can be told without asking it? */
+bool tine_dress_is_dead(struct tine_record *record);
+
+#endif

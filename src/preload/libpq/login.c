@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/login.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "preload/libpq/budget.h"
+#include "preload/libpq/park.h"
+#include "preload/libpq/policy.h"
+
+static bool is_on, has_policy;
+
+bool tine_login_start(const struct tine_settings *settings)
+{
+	bool has_pool = tine_park_start(settings);
+	bool has_budget = tine_budget_start(settings);
+
+	has_policy = tine_policy_start(settings, has_budget);
+	is_on = has_pool || has_budget || has_policy;
+	return is_on;
+}
+
+bool tine_login_is_on(void)
+{
+	return is_on;
+}
+
+/* pool/connect.c puts these first, which say nothing to libpq. */
+bool tine_login_is_libtine(const struct tine_login *login)
+{
+	static const char *const mark[] = { "fallback_application_name", "application_name",
+					    "fallback_application_name" };
+
+	for (int i = 0; i < 3; i++)
+		if (!login->keywords || !login->keywords[i] ||
+		    strcmp(login->keywords[i], mark[i]) != 0 || !login->values[i] ||
+		    *login->values[i])
+			return false;
+	return true;
+}
+
+/* ---- a refusal ------------------------------------------------------------------------------ */
+
+/* A PGconn that failed, as libpq's do: its error is ours (wrapper of PQerrorMessage()). */
+static PGconn *refuse(struct tine_copy *copy, const char *why)
+{
+	const char *const keywords[] = { "tine_budget", NULL }, *const values[] = { "0", NULL };
+	PGconn *conn = copy->real.PQconnectStartParams(keywords, values, 0);
+	struct tine_record *record = conn ? tine_record_add(copy, conn) : NULL;
+
+	if (record && asprintf(&record->refusal, "tine: %s\n", why) < 0)
+		record->refusal = NULL;
+	return conn;
+}
+
+/* ---- a login -------------------------------------------------------------------------------- */
+
+static PGconn *connect_as_is(const struct tine_copy *copy, const struct tine_login *login,
+			     bool is_start)
+{
+	const struct tine_real *real = &copy->real;
+
+	if (login->conninfo)
+		return (is_start ? real->PQconnectStart : real->PQconnectdb)(login->conninfo);
+	return (is_start ? real->PQconnectStartParams
+			 : real->PQconnectdbParams)(login->keywords, login->values,
+						    login->expand_dbname);
+}
+
+static PGconn *connect_by_plan(const struct tine_copy *copy, const struct tine_login *login,
+			       bool is_start)
+{
+	struct tine_plan plan;
+	PGconn *conn;
+
+	if (!has_policy || !tine_policy_plan(&plan, copy, login))
+		return connect_as_is(copy, login, is_start);
+	conn = (is_start ? copy->real.PQconnectStartParams
+			 : copy->real.PQconnectdbParams)(plan.keywords, plan.values,
+							 plan.expand_dbname);
+	tine_policy_end(&plan, copy);
+	return conn;
+}
+
+static PGconn *open_new(struct tine_copy *copy, const struct tine_login *login, bool is_start,
+			const struct tine_key *key, const char *name)
+{
+	struct tine_record *record;
+	struct tine_claim claim;
+	char why[512];
+	PGconn *conn;
+
+	if (!tine_budget_admit(&claim, why, sizeof(why)))
+		return refuse(copy, why);
+	conn = connect_by_plan(copy, login, is_start);
+	record = conn ? tine_record_add(copy, conn) : NULL;
+	if (!record) {
+		tine_budget_after_end(&claim, -1);
+		return conn;
+	}
+	record->claim = claim;
+	tine_park_coming(record, key, name, tine_key_has_service(login));
+	if (!is_start)
+		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
+	return conn;
+}
+
+void tine_login_done(struct tine_record *record, bool ok)
+{
+	tine_budget_connected(record, ok);
+	if (!ok)
+		return;
+	tine_session_begin(record);
+	tine_park_born(record);
+}
+
+PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start)
+{
+	char identity[128];
+	const char *name = NULL;
+	struct tine_key key;
+	bool has_key;
+	PGconn *conn;
+
+	login->copy = (int)copy->number;
+	has_key = tine_park_is_on() && tine_key_make(&key, login);
+	if (has_key) {
+		name = tine_key_application(login);
+		if (name)
+			name = tine_budget_identity(name, identity, sizeof(identity));
+		conn = tine_park_take(copy, &key, name, is_start);
+		if (conn)
+			return conn;
+	}
+	return open_new(copy, login, is_start, has_key ? &key : NULL, name);
+}

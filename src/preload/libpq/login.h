@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A login by the rules of `tine run`: from the pool if one is parked there (park.h), else with a
+ * permit of the budget (budget.h) and what is asked of every connection (policy.h).
+ *
+ * Locks: none of its own. Fork: as the files it uses.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_LOGIN_H
+#define TINE_PRELOAD_LIBPQ_LOGIN_H
+
+#include "preload/libpq/key.h"
+#include "preload/libpq/record.h"
+
+/** @return is anything wanted of logins? */
+bool tine_login_start(const struct tine_settings *settings);
+bool tine_login_is_on(void);
+
+/** Log in. @param is_start  only begin it, as PQconnectStart() does
+ *  @param login  the members of key.h; its copy is filled in */
+PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start);
+
+/** One that was begun has come to its end. */
+void tine_login_done(struct tine_record *record, bool ok);
+
+/** Is it libtine's own, whose pool has a budget and policies already? */
+bool tine_login_is_libtine(const struct tine_login *login);
+
+#endif

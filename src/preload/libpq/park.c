@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/park.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "preload/libpq/budget.h"
+#include "preload/libpq/cancel.h"
+#include "preload/libpq/dress.h"
+
+/* An answer to DISCARD ALL, or to a question whether somebody is there. */
+#define ANSWER_NS (2 * (int64_t)TINE_NS_PER_S)
+
+/* Idle for longer, a connection is asked before it is handed out: something between it and its
+ * server may have dropped it without a word. */
+#define ASK_IDLE_NS (30 * (int64_t)TINE_NS_PER_S)
+
+/* The default of --pool-age. */
+#define AGE_NS (30 * 60 * (int64_t)TINE_NS_PER_S)
+
+enum reset { RESET_FULL, RESET_TRACKED, RESET_NONE };
+
+static int keep_most;
+static enum reset reset_how;
+static int64_t age_ns;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tine_record *newest, *oldest;
+static unsigned forks; /* the fork generation that the list is of */
+
+/* ---- the list ------------------------------------------------------------------------------- */
+
+static void link_in(struct tine_record *record)
+{
+	record->stay.previous = NULL;
+	record->stay.next = newest;
+	if (newest)
+		newest->stay.previous = record;
+	else
+		oldest = record;
+	newest = record;
+}
+
+static void take_out(struct tine_record *record)
+{
+	struct tine_stay *stay = &record->stay;
+
+	if (stay->previous)
+		stay->previous->stay.next = stay->next;
+	else
+		newest = stay->next;
+	if (stay->next)
+		stay->next->stay.previous = stay->previous;
+	else
+		oldest = stay->previous;
+	stay->next = stay->previous = NULL;
+}
+
+static bool is_of(const struct tine_record *record, const struct tine_copy *copy,
+		  const struct tine_key *key)
+{
+	return record->copy == copy && tine_key_is(&record->stay.key, key);
+}
+
+/* The newest of a login, taken out; and the oldest of all that is older than it may be. */
+static struct tine_record *take_newest(const struct tine_copy *copy, const struct tine_key *key)
+{
+	struct tine_record *record;
+
+	pthread_mutex_lock(&lock);
+	record = newest;
+	while (record && !is_of(record, copy, key))
+		record = record->stay.next;
+	if (record)
+		take_out(record);
+	pthread_mutex_unlock(&lock);
+	return record;
+}
+
+static struct tine_record *take_oldest(int64_t expired_ns)
+{
+	struct tine_record *record;
+
+	pthread_mutex_lock(&lock);
+	record = oldest;
+	if (record && record->stay.expires_ns > expired_ns)
+		record = NULL;
+	if (record)
+		take_out(record);
+	pthread_mutex_unlock(&lock);
+	return record;
+}
+
+/* Put it on the list. @return the one that is too many: the oldest of that login, perhaps itself */
+static struct tine_record *put(struct tine_record *record)
+{
+	struct tine_record *last = NULL;
+	int count = 0;
+
+	pthread_mutex_lock(&lock);
+	link_in(record);
+	for (struct tine_record *other = newest; other; other = other->stay.next)
+		if (is_of(other, record->copy, &record->stay.key)) {
+			count++;
+			last = other;
+		}
+	if (count > keep_most)
+		take_out(last);
+	else
+		last = NULL;
+	pthread_mutex_unlock(&lock);
+	return last;
+}
+
+/* In a child the list is the parent's: these are severed, and only their memory is left. */
+static void adopt(void)
+{
+	struct tine_record *record, *next;
+
+	if (__builtin_expect(__atomic_load_n(&forks, __ATOMIC_ACQUIRE) == tine_level.forks, 1))
+		return;
+	pthread_mutex_lock(&lock);
+	record = forks == tine_level.forks ? NULL : newest;
+	if (record)
+		newest = oldest = NULL;
+	__atomic_store_n(&forks, tine_level.forks, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&lock);
+	for (; record; record = next) {
+		next = record->stay.next;
+		tine_park_finish(record);
+	}
+}
+
+void tine_park_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void tine_park_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void tine_park_renew_lock(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+void tine_park_finish(struct tine_record *record)
+{
+	const struct tine_copy *copy = record->copy;
+	PGconn *conn = record->conn;
+	struct tine_claim claim;
+	int farewell_fd = tine_budget_before_end(record, &claim);
+
+	tine_cancel_forget(record);
+	tine_files_free(&record->stay.files);
+	free(record->refusal);
+	tine_record_remove(record);
+	copy->real.PQfinish(conn);
+	tine_budget_after_end(&claim, farewell_fd);
+}
+
+bool tine_park_evict(void)
+{
+	struct tine_record *record;
+
+	adopt();
+	record = take_oldest(TINE_NEVER_NS);
+	if (record)
+		tine_park_finish(record);
+	return record;
+}
+
+/* Those that are too old are ended here, since nothing happens by itself. */
+static void sweep(int64_t now_ns)
+{
+	struct tine_record *record;
+
+	while ((record = take_oldest(now_ns)) != NULL)
+		tine_park_finish(record);
+}
+
+/* ---- a login -------------------------------------------------------------------------------- */
+
+bool tine_park_start(const struct tine_settings *settings)
+{
+	keep_most = settings->pool;
+	reset_how = (enum reset)settings->reset;
+	age_ns = settings->pool_age_ms ? settings->pool_age_ms * (int64_t)TINE_NS_PER_MS : AGE_NS;
+	return keep_most > 0;
+}
+
+bool tine_park_is_on(void)
+{
+	return keep_most > 0;
+}
+
+static bool is_replication(const PQconninfoOption *options)
+{
+	for (; options && options->keyword; options++)
+		if (strcmp(options->keyword, "replication") == 0)
+			return options->val && *options->val;
+	return false;
+}
+
+static void note_name(struct tine_stay *stay, const char *name)
+{
+	snprintf(stay->name, sizeof(stay->name), "%s", name ? name : "");
+}
+
+void tine_park_coming(struct tine_record *record, const struct tine_key *key, const char *name,
+		      bool has_service)
+{
+	struct tine_stay *stay = &record->stay;
+
+	if (!key)
+		return;
+	stay->is_poolable = true;
+	stay->key = *key;
+	stay->has_service = has_service;
+	stay->has_name_apart = name;
+	note_name(stay, name);
+	memcpy(stay->first_name, stay->name, sizeof(stay->name));
+}
+
+void tine_park_born(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_stay *stay = &record->stay;
+	PQconninfoOption *options;
+
+	if (!stay->is_poolable)
+		return;
+	/* Spread by a tenth, so that they do not all end at once. */
+	stay->expires_ns =
+		tine_clock_ns() + age_ns - (int64_t)tine_random((uint64_t)age_ns / 10 + 1);
+	tine_dress_note(record);
+	options = real->PQconninfo(record->conn);
+	tine_files_free(&stay->files);
+	stay->is_poolable = options && !is_replication(options) &&
+			    tine_files_note(&stay->files, options, stay->has_service);
+	real->PQconninfoFree(options);
+}
+
+/* ---- finished ------------------------------------------------------------------------------- */
+
+static bool may_stay(struct tine_record *record, int64_t now_ns)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_stay *stay = &record->stay;
+	PGconn *conn = record->conn;
+
+	return stay->is_poolable && !tine_record_inherited(record) && now_ns < stay->expires_ns &&
+	       real->PQstatus(conn) == CONNECTION_OK &&
+	       real->PQtransactionStatus(conn) != PQTRANS_ACTIVE &&
+	       (!real->PQpipelineStatus || real->PQpipelineStatus(conn) == PQ_PIPELINE_OFF) &&
+	       record->session.is_open && !record->session.due;
+}
+
+/* Without it the server would do the same when the connection ends. */
+static bool roll_back(struct tine_record *record)
+{
+	static const char sql[] = "ROLLBACK";
+	const struct tine_real *real = &record->copy->real;
+
+	if (real->PQtransactionStatus(record->conn) == PQTRANS_IDLE)
+		return true;
+	if (!real->PQsendQuery(record->conn, sql) ||
+	    tine_dress_read(record, tine_clock_ns() + ANSWER_NS) <= 0 ||
+	    real->PQtransactionStatus(record->conn) != PQTRANS_IDLE)
+		return false;
+	tine_journal_sent(&record->session.journal, sql);
+	tine_journal_answered(&record->session.journal, true, 'I');
+	return true;
+}
+
+/* libpq's last error is for the one who made it. */
+static bool needs_reset(const struct tine_record *record)
+{
+	bool has_error = *record->copy->real.PQerrorMessage(record->conn);
+
+	switch (reset_how) {
+	case RESET_NONE:
+		return has_error;
+	case RESET_TRACKED:
+		return has_error || !tine_journal_is_clean(&record->session.journal);
+	case RESET_FULL:
+		break;
+	}
+	return true;
+}
+
+bool tine_park_keep(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_stay *stay = &record->stay;
+	int64_t now_ns = tine_clock_coarse_ns();
+	struct tine_record *surplus;
+
+	if (!keep_most)
+		return false;
+	if (stay->place == TINE_STAY_PARKED)
+		return true; /* finished twice: a mistake that is not to become ours */
+	adopt();
+	sweep(now_ns);
+	if (!may_stay(record, now_ns) || tine_budget_is_wanted(record) ||
+	    !tine_cancel_detach(record) || !tine_dress_restore(record) || !roll_back(record) ||
+	    !tine_journal_is_discardable(&record->session.journal))
+		return false;
+	if (needs_reset(record)) {
+		if (!real->PQsendQuery(record->conn, "DISCARD ALL") ||
+		    real->PQflush(record->conn) != 0)
+			return false;
+		stay->is_reset = true;
+		memcpy(stay->name, stay->first_name, sizeof(stay->name));
+	}
+	tine_journal_clear(&record->session.journal);
+	stay->place = TINE_STAY_PARKED;
+	stay->parked_ns = now_ns;
+	tine_budget_say_idle(record);
+	surplus = put(record);
+	if (surplus)
+		tine_park_finish(surplus);
+	return true;
+}
+
+/* ---- handed out ----------------------------------------------------------------------------- */
+
+/* One statement more, where the name is another one, or where it has been silent for long. */
+static bool ask(struct tine_record *record, const char *name)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct tine_stay *stay = &record->stay;
+	const char *value = name;
+	bool is_named = stay->has_name_apart && name && strcmp(stay->name, name) != 0;
+	int format = 0;
+
+	if (!is_named && tine_clock_coarse_ns() - stay->parked_ns < ASK_IDLE_NS)
+		return true;
+	if (is_named ? !real->PQsendQueryParams(
+			       record->conn,
+			       "SELECT pg_catalog.set_config('application_name', $1, false)", 1,
+			       NULL, &value, NULL, &format, 0)
+		     : !real->PQsendQuery(record->conn, ""))
+		return false;
+	if (is_named)
+		note_name(stay, name);
+	return tine_dress_read(record, tine_clock_ns() + ANSWER_NS) > 0;
+}
+
+/* Is it as new? What is due is waited for, but for who comes back to ask again. */
+static int make_ready(struct tine_record *record, const char *name, bool is_start)
+{
+	struct tine_stay *stay = &record->stay;
+	int64_t now_ns = tine_clock_coarse_ns();
+	int rc = 1;
+
+	if (now_ns >= stay->expires_ns || !tine_files_are_same(&stay->files))
+		return -1;
+	if (stay->is_reset)
+		rc = tine_dress_read(record, is_start ? 0 : tine_clock_ns() + ANSWER_NS);
+	if (rc == 0)
+		return 0;
+	stay->is_reset = false;
+	return rc > 0 && !tine_dress_is_dead(record) && ask(record, name) ? 1 : -1;
+}
+
+static PGconn *hand_out(struct tine_record *record, enum tine_stay_place place)
+{
+	struct tine_stay *stay = &record->stay;
+
+	stay->place = place;
+	record->used_ns = tine_clock_coarse_ns();
+	tine_budget_say_busy(record);
+	return record->conn;
+}
+
+PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key, const char *name,
+		       bool is_start)
+{
+	struct tine_record *record;
+
+	if (!keep_most)
+		return NULL;
+	adopt();
+	while ((record = take_newest(copy, key)) != NULL) {
+		int ready = make_ready(record, name, is_start);
+
+		if (ready >= 0)
+			return hand_out(record, is_start ? TINE_STAY_COMING : TINE_STAY_OUT);
+		tine_park_finish(record);
+	}
+	return NULL;
+}
+
+/* It was dead, and the program has it already: the same PGconn gets a new session. */
+static PostgresPollingStatusType renew(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+
+	record->stay.is_reset = false;
+	record->stay.place = TINE_STAY_RENEWED;
+	return real->PQresetStart(record->conn) ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;
+}
+
+PostgresPollingStatusType tine_park_poll(struct tine_record *record)
+{
+	struct tine_stay *stay = &record->stay;
+	int rc = 1;
+
+	if (stay->is_reset)
+		rc = tine_dress_read(record, 0);
+	if (rc == 0)
+		return PGRES_POLLING_READING;
+	if (rc < 0)
+		return renew(record);
+	stay->is_reset = false;
+	stay->place = TINE_STAY_OUT;
+	return PGRES_POLLING_OK;
+}

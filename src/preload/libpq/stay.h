@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What the pool knows of a connection: who logged in, how it looked when it was new, and whether it
+ * may be given to another one. A part of struct tine_record, and owned as that is.
+ */
+#ifndef TINE_PRELOAD_LIBPQ_STAY_H
+#define TINE_PRELOAD_LIBPQ_STAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/libpq/files.h"
+#include "preload/libpq/key.h"
+
+struct tine_record;
+
+#define TINE_STAY_NAME 128 /* application_name; the server cuts at 63 bytes */
+
+enum tine_stay_place {
+	TINE_STAY_OUT,     /* the program has it */
+	TINE_STAY_PARKED,  /* nobody has it */
+	TINE_STAY_COMING,  /* the program has it, and goes on with PQconnectPoll(): an answer is due
+			    */
+	TINE_STAY_RENEWED, /* the same, but it was dead: a new session is being opened in its place
+			    */
+};
+
+struct tine_stay {
+	enum tine_stay_place place;
+	bool is_poolable; /* the key is good, and nothing of what follows speaks against it */
+	bool is_reset;    /* DISCARD ALL is on its way, its answer was not read */
+	struct tine_key key;
+	struct tine_files files;
+	int64_t expires_ns, parked_ns;
+	bool has_cancels;
+	PQnoticeReceiver receiver;
+	PQnoticeProcessor processor;
+	bool has_service, has_name_apart;
+	char name[TINE_STAY_NAME];       /* the application's, as the session has it */
+	char first_name[TINE_STAY_NAME]; /* ... and had it when it was new */
+	struct tine_record *next, *previous;
+};
+
+#endif

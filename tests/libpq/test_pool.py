@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: PostgreSQL
+"""tine run --pool: a finished connection goes to the next login, and nobody can tell."""
+import os
+import re
+import subprocess
+
+
+import psycopg2
+import pytest
+
+from support import procs
+from support.cluster import Cluster
+
+BUILD = os.path.dirname(procs.tine_path())
+STATE = os.path.join(BUILD, 'tests', 'libpq', 'state')
+STEPS = os.path.join(BUILD, 'tests', 'libpq', 'steps')
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'state.c')
+PYTHON = '/usr/bin/python3'
+
+# After these the session cannot be made new, or is in the middle of something: it is closed.
+CLOSED = {
+    'custom', 'custom_local', 'set_config', 'temporary', 'temporary_drop', 'seed', 'settings_rule',
+    'pipeline', 'event', 'unread', 'single_row', 'copy_in', 'cancelled',
+}
+
+
+def acts():
+    with open(SOURCE, encoding='ascii') as file:
+        return re.findall(r'^\t\{ "(\w+)"', file.read(), re.M)
+
+
+@pytest.fixture(scope='module')
+def server():
+    with Cluster(max_connections=60, settings={'log_statement': 'all'}) as cluster:
+        cluster.admin_sql('create role other')
+        cluster.admin_sql('grant other to app')
+        with psycopg2.connect(cluster.conninfo()) as conn, conn.cursor() as cursor:
+            cursor.execute('create table numbers (a serial); create sequence counter')
+        conn.close()
+        yield cluster
+
+
+def environment(server, **more):
+    env = {key: value for key, value in os.environ.items()
+           if not key.startswith(('TINE_', 'PG'))}
+    env.update(PGHOST=server.host, PGPORT=str(server.port), PGUSER=server.user,
+               PGDATABASE=server.dbname, PGPASSWORD=server.password, PGSSLMODE='require')
+    env.update({key: str(value) for key, value in more.items()})
+    return env
+
+
+def run(server, options, *words, env=None, **more):
+    command = procs.tine_command(*options) if options is not None else []
+    done = subprocess.run([*command, *words], env=env or environment(server, **more), text=True,
+                          capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def lines(done):
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope='module')
+def fresh(server):
+    return lines(run(server, None, STATE, 'new'))
+
+
+@pytest.mark.parametrize('how', ['blocking', 'async'])
+@pytest.mark.parametrize('act', acts())
+def test_next_user_cannot_tell(server, fresh, act, how):
+    done = run(server, ['--pool', 4], STATE, act, how)
+    seen = lines(done)
+    assert seen[0] == ('new' if act in CLOSED else 'pooled')
+    assert seen[1:] == fresh[1:]
+    assert done.stderr == ''
+
+
+@pytest.mark.parametrize('act', ['nothing', 'guc', 'serial', 'error', 'keep_cancel'])
+def test_next_user_cannot_tell_when_tracked(server, fresh, act):
+    seen = lines(run(server, ['--pool', 4, '--reset', 'tracked'], STATE, act))
+    assert seen[0] == 'pooled'
+    assert seen[1:] == fresh[1:]
+
+
+def test_the_comparison_can_fail(server, fresh):
+    seen = lines(run(server, ['--pool', 4, '--reset', 'none'], STATE, 'guc'))
+    assert seen[0] == 'pooled'
+    assert seen[1:] != fresh[1:]
+
+
+def test_tracked_resets_what_was_touched_and_nothing_else(server):
+    def resets(act):
+        before = server.log_text().count('DISCARD ALL')
+        run(server, ['--pool', 4, '--reset', 'tracked'], STATE, act)
+        return server.log_text().count('DISCARD ALL') - before
+
+    # the second login of each is closed by what the program looks at
+    quiet = resets('nothing')
+    assert resets('guc') == quiet + 1
+    assert resets('serial') == quiet + 1
+
+
+def test_name_of_the_application_is_set(server):
+    seen = lines(run(server, ['--pool', 4], STATE, 'guc', 'blocking', 'another'))
+    assert seen[0] == 'pooled'
+    assert 'parameter application_name = another' in seen
+    assert '  another' in seen
+
+
+def steps(server, options, script, **more):
+    """Run a script of tests/libpq/steps.c; its words."""
+    return run(server, options, STEPS, *script.split(), **more).stdout.split()
+
+
+def test_as_many_stay_as_was_said(server):
+    steps(server, ['--pool', 2], 'open open open open count=4 finish finish finish finish open '
+                                 'count=2')
+
+
+def test_newest_comes_first(server):
+    first, second, again = steps(server, ['--pool', 2], 'open pid open pid finish finish open pid')
+    assert again == second and first != second
+
+
+def test_session_that_was_ended_is_not_given_out(server):
+    done = run(server, ['--pool', 2], STEPS, *'open pid finish killed open pid'.split(),
+               CONNINFO=server.conninfo('unix'))
+    first, second = done.stdout.split()
+    assert first != second
+    assert done.stderr == ''
+
+
+def test_session_that_was_ended_is_not_given_out_in_steps(server):
+    done = run(server, ['--pool', 2], STEPS, *'open pid finish killed start pid'.split())
+    first, second = done.stdout.split()
+    assert first != second
+    assert done.stderr == ''
+
+
+def test_child_has_sessions_of_its_own(server):
+    mine, other, again = steps(server, ['--pool', 2], 'open pid finish fork open pid end '
+                                                       'open pid finish')
+    assert mine != other
+    assert again == mine
+
+
+def test_other_password_is_another_login(server):
+    done = subprocess.run(
+        [*procs.tine_command('--pool', 2), STEPS, *'open finish password=wrong open'.split()],
+        env=environment(server), text=True, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert 'password authentication failed' in done.stderr
+
+
+def test_password_file_that_changed_is_another_login(server, tmp_path):
+    passfile = tmp_path / 'pgpass'
+    passfile.write_text('*:*:*:*:%s\n' % server.password)
+    passfile.chmod(0o600)
+    env = environment(server, PGPASSFILE=passfile)
+    del env['PGPASSWORD']
+    done = subprocess.run(
+        [*procs.tine_command('--pool', 2), STEPS,
+         *'open pid finish open pid finish passfile=wrong open'.split()],
+        env=env, text=True, capture_output=True, timeout=60)
+    first, second = done.stdout.split()
+    assert first == second
+    assert done.returncode == 1
+    assert 'password authentication failed' in done.stderr
+
+
+def test_changed_password_is_not_outlived(server):
+    server.admin_sql("create role brief login password 'one'")
+    env = environment(server, PGUSER='brief', PGPASSWORD='one', PGDATABASE='app')
+    server.admin_sql("alter role brief set search_path = public")
+    with open(os.path.join(server.data, 'pg_hba.conf'), 'a', encoding='ascii') as file:
+        file.write('hostssl all brief 127.0.0.1/32 scram-sha-256\n')
+    server.admin_sql('select pg_reload_conf()')
+    done = subprocess.run(
+        [*procs.tine_command('--pool', 2, '--pool-age', '4s'), STEPS,
+         *'open pid newpassword finish open pid finish age=4100 open'.split()],
+        env=env, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert 'password authentication failed' in done.stderr
+    first, second = done.stdout.split()
+    assert first == second
+
+
+DRIVERS = '''
+
+import psycopg, psycopg2
+def old():
+    conn = psycopg2.connect('')
+    with conn.cursor() as cursor:
+        cursor.execute('select pg_backend_pid()')
+        pid, = cursor.fetchone()
+    conn.close()
+    return pid
+def new():
+    conn = psycopg.connect('')
+    pid, = conn.execute('select pg_backend_pid()').fetchone()
+    conn.close()
+    return pid
+print(len({old() for _ in range(5)}), len({new() for _ in range(5)}))
+'''
+
+
+def test_drivers_of_python(server):
+    assert run(server, ['--pool', 2], PYTHON, '-c', DRIVERS).stdout.split() == ['1', '1']
+
+
+def test_pgbench_that_connects_each_time(server):
+    run(server, None, '/usr/bin/pgbench', '-i', '-q', '-s', '1')
+    for script in ('tpcb-like', 'simple-update', 'select-only'):
+        for protocol in ('simple', 'extended', 'prepared'):
+            for each in ([], ['-C']):
+                done = run(server, ['--pool', 4], '/usr/bin/pgbench', '-n', '-c', '4', '-t', '20',
+                           '-b', script, '-M', protocol, *each)
+                assert 'number of failed transactions: 0 ' in done.stdout
+                assert '80/80' in done.stdout
+
+
+def test_no_password_is_told(server, tmp_path):
+    log = tmp_path / 'log'
+    name = 'pool-secret-%d' % os.getpid()
+    options = ['--pool', 2, '--name', name, '--budget', 4, '--verbose', '--log', log]
+    done = run(server, options, STEPS, *'open finish open ps'.split(), TINE=procs.tine_path())
+    told = done.stdout + done.stderr + log.read_text()
+    assert '"permits"' in told or '"connections"' in told
+    assert server.password not in told
+
+
