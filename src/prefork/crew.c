@@ -194,9 +194,9 @@ static void tell_death(struct tine_worker *worker, int status, int ending, const
 		hook.doing = name;
 		hook.time_us = tine_watch_time_us(watch, tine_clock_ns());
 		tine_master_say(worker->master, worker,
-				"pid %d %s (%s) after %llu units, in '%s' for %.1f s", hook.pid,
-				cause, tine_ending_name(ending), (unsigned long long)done, name,
-				(double)hook.time_us / 1e6);
+				"pid %d %s (%s) after %llu units, in '%s' for %.1f s",
+				(int)worker->pid, cause, tine_ending_name(ending),
+				(unsigned long long)done, name, (double)hook.time_us / 1e6);
 	} else {
 		tine_master_say(worker->master, worker, "pid %d %s (%s) after %llu units",
 				(int)worker->pid, cause, tine_ending_name(ending),

@@ -43,6 +43,8 @@ def test_a_unit_that_hangs_is_told_then_aborted(tmp_path):
         assert crew.end() == 0
         crew.wait_log("'hang for ever' is late: 0")
         crew.wait_log(r"gets SIGABRT \(timeout\)")
+        crew.wait_log(r"pid %d was ended by SIGABRT \(timeout\) after 0 units, in 'hang for ever' for"
+                      % gone.of)
 
 
 def test_an_abort_that_hangs_is_killed(tmp_path):
