@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""examples/records in a real browser, as people use it; pictures are kept with the build's results."""
+"""examples/records in a real browser, as people use it; pictures are in the build's results."""
 import os
 
 import pytest

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """What happens to a service and its database, for the time of a `with` block or for a while.
 
-Each trouble is a thread that does its thing at an interval until the block ends, and counts how often
-it did; or a function that returns when it is over, and says when it began and ended.
+Each trouble is a thread that does its thing at an interval until the block ends, and counts how
+often it did; or a function that returns when it is over, and says when it began and ended.
 """
 import contextlib
 import os
