@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
-#define LOCK_MS 100
+#define LOCK_TRIES 100 /* a millisecond apart */
 /* A little less than the second between two looks, which do not come exactly in time. */
 #define APART_MS 900
 
@@ -49,12 +49,16 @@ void tine_history_free(struct tine_history *history)
 		munmap(history, sizeof(*history));
 }
 
+/* A call that waits until a time of the monotonic clock is newer than some C libraries. */
 static bool lock(struct tine_history *history)
 {
-	int64_t until_ns = tine_clock_ns() + LOCK_MS * (int64_t)TINE_NS_PER_MS;
-	struct timespec until = { until_ns / TINE_NS_PER_S, until_ns % TINE_NS_PER_S };
-	int rc = pthread_mutex_clocklock(&history->lock, CLOCK_MONOTONIC, &until);
+	static const struct timespec apart = { 0, TINE_NS_PER_MS };
+	int rc = pthread_mutex_trylock(&history->lock);
 
+	for (int i = 0; rc == EBUSY && i < LOCK_TRIES; i++) {
+		nanosleep(&apart, NULL);
+		rc = pthread_mutex_trylock(&history->lock);
+	}
 	/* The counters are good with whatever it left. */
 	if (rc == EOWNERDEAD)
 		rc = pthread_mutex_consistent(&history->lock);
