@@ -25,6 +25,8 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def page(browser, web):
     """The page of the shop, live; it ends with nothing in the console."""
+    # That of the test before asks a server that is gone.
+    browser.open('about:blank')
     browser.problems()
     browser.emulate()
     browser.cdp('Emulation.setScriptExecutionDisabled', value=False)

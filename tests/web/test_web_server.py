@@ -355,7 +355,7 @@ def test_a_doctor_that_hangs_is_ended(with_doctor, shop, tmp_path):
         # it goes with tine-web, and its children too
         web.proc.popen.terminate()
         assert web.proc.wait() == 0
-        assert procs.group_members(group) == []
+        procs.wait_until(lambda: procs.group_members(group) == [])
 
 
 def test_no_doctor(directory, shop):
