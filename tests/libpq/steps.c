@@ -9,10 +9,12 @@
  *	count=N           wait until there are so many sessions of this user
  *	killed            end all sessions of this user but one, which goes after it, and wait
  *	password=TEXT     PGPASSWORD
+ *	appname=TEXT      PGAPPNAME
  *	passfile=TEXT     what the password file has for everybody
  *	newpassword       change the user's password at the server, to another one
  *	age=MS            wait until so much time has gone by since the start
  *	sql=TEXT          on the newest; the words are separated by '_'
+ *	show=NAME         print a setting of the newest
  *	fork, end         a child goes on to "end", the parent waits for it and goes on there
  *	ps                tine ps --json
  *	sleep             nothing
@@ -143,6 +145,14 @@ static void sql(char *text)
 	run(open_ones[count - 1], text, false);
 }
 
+static void show(const char *name)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "show %s", name);
+	run(open_ones[count - 1], sql, true);
+}
+
 static const char *value_of(const char *word, const char *name)
 {
 	size_t length = strlen(name);
@@ -156,12 +166,16 @@ static void do_with_value(char *word, const struct timespec *since)
 
 	if ((value = value_of(word, "password")) != NULL)
 		setenv("PGPASSWORD", value, 1);
+	else if ((value = value_of(word, "appname")) != NULL)
+		setenv("PGAPPNAME", value, 1);
 	else if ((value = value_of(word, "passfile")) != NULL)
 		write_passfile(value);
 	else if ((value = value_of(word, "age")) != NULL)
 		age(strtol(value, NULL, 10), since);
 	else if ((value = value_of(word, "count")) != NULL)
 		await_count(value);
+	else if ((value = value_of(word, "show")) != NULL)
+		show(value);
 	else if ((value = value_of(word, "sql")) != NULL)
 		sql(word + strlen("sql="));
 	else

@@ -6,9 +6,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "preload/keep.h"
 #include "preload/libpq/park.h"
 #include "preload/report.h"
 
@@ -19,6 +22,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tine_board board;
 static bool is_on, is_named;
 static int64_t patience_ns;
+static _Atomic int own; /* permits that this process has */
 
 bool tine_budget_start(const struct tine_settings *settings)
 {
@@ -95,8 +99,18 @@ void tine_budget_unlock(void)
 void tine_budget_left(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	atomic_store(&own, 0);
 	if (board.map)
 		tine_board_left(&board);
+}
+
+/* What a process had is free at once when it ends in good order, and within a second otherwise. */
+__attribute__((destructor)) static void leave(void)
+{
+	if (!board.map || board.place < 0 || tine_origin_changed() || tine_origin_is_borrowed())
+		return;
+	tine_board_close(&board);
+	is_on = false;
 }
 
 /* ---- claims --------------------------------------------------------------------------------- */
@@ -129,7 +143,14 @@ bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size
 	if (now_ns - start_ns > TINE_NS_PER_MS)
 		tine_board_count_wait(&board, (uint64_t)(now_ns - start_ns) / TINE_NS_PER_US);
 	tine_seat_begin(tine_permit_seat(&board, ret_claim->permit), -1, tine_clock_coarse_ns());
+	atomic_fetch_add(&own, 1);
 	return true;
+}
+
+static void give(struct tine_claim *claim, int open_ms)
+{
+	atomic_fetch_sub(&own, 1);
+	tine_claim_give(&board, claim, open_ms);
 }
 
 static bool has_permit(const struct tine_record *record)
@@ -139,6 +160,7 @@ static bool has_permit(const struct tine_record *record)
 
 void tine_budget_connected(struct tine_record *record, bool ok)
 {
+	const struct tine_real *real = &record->copy->real;
 	int64_t now_ns = tine_clock_coarse_ns();
 
 	if (!has_permit(record))
@@ -146,35 +168,44 @@ void tine_budget_connected(struct tine_record *record, bool ok)
 	tine_claim_connected(&board, &record->claim);
 	if (!ok) {
 		tine_board_note(&board, TINE_BOARD_FAILED, 0);
+		record->seat = NULL;
+		give(&record->claim, 0);
 		return;
 	}
 	record->seat = tine_permit_seat(&board, record->claim.permit);
-	tine_seat_opened(record->seat, (uint32_t)record->copy->real.PQbackendPID(record->conn),
-			 now_ns);
+	tine_seat_opened(record->seat, (uint32_t)real->PQbackendPID(record->conn), now_ns);
+	tine_permit_tell_socket(&board, record->claim.permit, real->PQsocket(record->conn));
 	tine_seat_set(record->seat, TINE_SEAT_IDLE, now_ns);
 	tine_board_note(&board, TINE_BOARD_OPENED, 0);
 }
 
+/* The permit is there; what it needs is a turn. */
+static void await_token(struct tine_claim *claim)
+{
+	while (claim->token < 0) {
+		claim->token = tine_token_take(&board);
+		if (claim->token < 0)
+			usleep(1000);
+	}
+}
+
 bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size)
 {
-	struct tine_claim claim;
-
 	if (!is_on)
 		return true;
-	if (has_permit(record)) {
-		/* It is the old one's; what is opened in its place needs but a turn. */
-		while (record->claim.token < 0) {
-			record->claim.token = tine_token_take(&board);
-			if (record->claim.token < 0)
-				usleep(1000);
-		}
-		return true;
-	}
 	record->seat = NULL;
-	if (!tine_budget_admit(&claim, ret_text, size))
-		return false;
-	record->claim = claim;
-	return true;
+	if (tine_record_inherited(record)) {
+		record->claim = (struct tine_claim)TINE_CLAIM_NONE;
+	} else if (record->claim.permit >= 0) {
+		if (tine_permit_renew(&board, record->claim.permit)) {
+			await_token(&record->claim);
+			tine_seat_begin(tine_permit_seat(&board, record->claim.permit), -1,
+					tine_clock_coarse_ns());
+			return true;
+		}
+		give(&record->claim, 0);
+	}
+	return tine_budget_admit(&record->claim, ret_text, size);
 }
 
 int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim)
@@ -200,13 +231,66 @@ void tine_budget_after_end(struct tine_claim *claim, int farewell_fd)
 	if (claim->permit < 0)
 		return;
 	tine_board_note(&board, TINE_BOARD_CLOSED, 0);
-	tine_claim_give(&board, claim, open_ms);
+	give(claim, open_ms);
 }
 
 bool tine_budget_is_wanted(const struct tine_record *record)
 {
 	return is_on && has_permit(record) &&
 	       tine_permit_is_too_much(&board, record->claim.permit, false);
+}
+
+/* ---- lending -------------------------------------------------------------------------------- */
+
+/* Idle, and nothing was done to the session that would have to be done again. */
+static bool may_be_lent(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	struct stat st;
+
+	return tine_level.revive && record->session.is_open && !record->session.due &&
+	       real->PQtransactionStatus(record->conn) == PQTRANS_IDLE &&
+	       real->PQstatus(record->conn) == CONNECTION_OK &&
+	       (!real->PQpipelineStatus ||
+		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF) &&
+	       !record->session.journal.settings.first &&
+	       tine_journal_obstacle(&record->session.journal) == TINE_OBSTACLE_NONE &&
+	       real->PQsocket(record->conn) == record->session.fd &&
+	       fstat(record->session.fd, &st) == 0 && st.st_ino == record->session.inode;
+}
+
+/* A dead end takes the socket's place, so that the next use finds the connection gone and opens it
+ * anew, with a permit of its own. */
+static void lend(struct tine_record *record)
+{
+	int fd = fcntl(record->session.fd, F_DUPFD_CLOEXEC, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (tine_keep_sever(record->session.fd) && fstat(record->session.fd, &st) == 0) {
+		record->session.inode = st.st_ino;
+		record->seat = NULL;
+		shutdown(fd, SHUT_WR);
+		tine_board_note(&board, TINE_BOARD_CLOSED, 0);
+		give(&record->claim, tine_board_await_end(fd));
+	}
+	close(fd);
+}
+
+void tine_budget_used(struct tine_record *record)
+{
+	const _Atomic uint32_t *fair;
+
+	tine_budget_say_idle(record);
+	if (!has_permit(record))
+		return;
+	fair = tine_permit_fair_share(&board);
+	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
+	    atomic_load_explicit(fair, memory_order_relaxed))
+		return;
+	if (may_be_lent(record) && tine_permit_is_too_much(&board, record->claim.permit, false))
+		lend(record);
 }
 
 /* ---- for people ----------------------------------------------------------------------------- */

@@ -29,8 +29,9 @@ bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size
 /** The connect of a record with a claim ended, whatever became of it. */
 void tine_budget_connected(struct tine_record *record, bool ok);
 
-/** Before an inherited or closed session is opened anew by PQreset() and its like: as
- *  tine_budget_admit(), where the connection has no permit any more. */
+/** Before a session is opened anew in the place of one that is a parent's, or is gone: as
+ *  tine_budget_admit(), where the connection has no permit any more. To be said before the record
+ *  is made this process's; tine_budget_connected() is to follow. */
 bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size);
 
 /** Before PQfinish(): what is needed to see the session's end. After it: give everything back. */
@@ -44,6 +45,10 @@ bool tine_budget_is_wanted(const struct tine_record *record);
  *  @param name  what it would be otherwise
  *  @return buf, or name where there is no board, or where it is not wanted */
 const char *tine_budget_identity(const char *name, char *buf, size_t size);
+
+/** A statement has come to its end. If the connection is idle, and as good as new, and others are
+ *  in need, it is closed here and its permit given to them: its next use opens it again. */
+void tine_budget_used(struct tine_record *record);
 
 /** For people: what the connection is doing. */
 void tine_budget_say_busy(const struct tine_record *record);

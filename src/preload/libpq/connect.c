@@ -10,6 +10,7 @@
  */
 #include <stddef.h>
 
+#include "preload/libpq/budget.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -180,24 +181,36 @@ char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
 	return copy->real.PQerrorMessage(conn);
 }
 
-/* The program opens a new session itself, which is this process's. */
-static struct tine_record *begin_reset(const struct tine_copy *copy, const PGconn *conn)
+/* The program opens a new session itself, which is this process's.
+ * @return false: there is no permit for it */
+static bool begin_reset(const struct tine_copy *copy, const PGconn *conn,
+			struct tine_record **ret_record)
 {
 	struct tine_record *record;
+	char why[512];
 
 	tine_guard_enter();
+	*ret_record = NULL;
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy || record->inside)
-		return NULL;
+		return true;
+	*ret_record = record;
+	if (!tine_budget_admit_again(record, why, sizeof(why))) {
+		tine_login_refuse(record, why);
+		return false;
+	}
+	tine_login_refuse(record, NULL);
 	tine_session_end(record);
 	record->forks = tine_level.forks;
-	return record;
+	return true;
 }
 
 void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 {
-	struct tine_record *record = begin_reset(copy, conn);
+	struct tine_record *record;
 
+	if (!begin_reset(copy, conn, &record))
+		return;
 	copy->real.PQreset(conn);
 	if (record)
 		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
@@ -205,8 +218,9 @@ void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 
 int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
 {
-	begin_reset(copy, conn);
-	return copy->real.PQresetStart(conn);
+	struct tine_record *record;
+
+	return begin_reset(copy, conn, &record) ? copy->real.PQresetStart(conn) : 0;
 }
 
 void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)

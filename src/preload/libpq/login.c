@@ -41,6 +41,13 @@ bool tine_login_is_libtine(const struct tine_login *login)
 
 /* ---- a refusal ------------------------------------------------------------------------------ */
 
+void tine_login_refuse(struct tine_record *record, const char *why)
+{
+	free(record->refusal);
+	if (!why || asprintf(&record->refusal, "tine: %s\n", why) < 0)
+		record->refusal = NULL;
+}
+
 /* A PGconn that failed, as libpq's do: its error is ours (wrapper of PQerrorMessage()). */
 static PGconn *refuse(struct tine_copy *copy, const char *why)
 {
@@ -48,8 +55,8 @@ static PGconn *refuse(struct tine_copy *copy, const char *why)
 	PGconn *conn = copy->real.PQconnectStartParams(keywords, values, 0);
 	struct tine_record *record = conn ? tine_record_add(copy, conn) : NULL;
 
-	if (record && asprintf(&record->refusal, "tine: %s\n", why) < 0)
-		record->refusal = NULL;
+	if (record)
+		tine_login_refuse(record, why);
 	return conn;
 }
 

@@ -22,6 +22,9 @@ PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool i
 /** One that was begun has come to its end. */
 void tine_login_done(struct tine_record *record, bool ok);
 
+/** PQerrorMessage() says this of it from now on; NULL: what libpq has to say. */
+void tine_login_refuse(struct tine_record *record, const char *why);
+
 /** Is it libtine's own, whose pool has a budget and policies already? */
 bool tine_login_is_libtine(const struct tine_login *login);
 

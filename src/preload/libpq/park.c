@@ -403,11 +403,15 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 /* It was dead, and the program has it already: the same PGconn gets a new session. */
 static PostgresPollingStatusType renew(struct tine_record *record)
 {
-	const struct tine_real *real = &record->copy->real;
+	char why[512];
 
 	record->stay.is_reset = false;
 	record->stay.place = TINE_STAY_RENEWED;
-	return real->PQresetStart(record->conn) ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;
+	tine_session_end(record);
+	return tine_budget_admit_again(record, why, sizeof(why)) &&
+			       record->copy->real.PQresetStart(record->conn)
+		       ? PGRES_POLLING_WRITING
+		       : PGRES_POLLING_FAILED;
 }
 
 PostgresPollingStatusType tine_park_poll(struct tine_record *record)

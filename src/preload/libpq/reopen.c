@@ -12,6 +12,7 @@
 #include "preload/keep.h"
 #include "preload/libpq/alive.h"
 #include "preload/libpq/ask.h"
+#include "preload/libpq/budget.h"
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
@@ -180,18 +181,23 @@ static void note_new_session(struct tine_record *record)
 	record->session.fd = record->copy->real.PQsocket(record->conn);
 	record->session.inode = fstat(record->session.fd, &st) == 0 ? st.st_ino : 0;
 	record->session.born_ns = tine_clock_ns();
-	record->forks = tine_level.forks;
 	record->used_ns = tine_clock_coarse_ns();
 }
 
 static bool open_in_place(struct tine_record *record, bool is_nonblocking)
 {
-	int64_t until_ns = tine_clock_ns() + timeout_ns(record);
+	char why[512];
+	int64_t until_ns;
 	bool connected;
 
+	if (!tine_budget_admit_again(record, why, sizeof(why)))
+		return false;
+	until_ns = tine_clock_ns() + timeout_ns(record);
 	tine_keep_begin(record->session.fd, record->copy->start, record->copy->end);
 	connected = connect_again(record, until_ns);
 	tine_keep_end(connected);
+	record->forks = tine_level.forks;
+	tine_budget_connected(record, connected);
 	if (!connected)
 		return false;
 	note_new_session(record);

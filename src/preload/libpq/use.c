@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "preload/libpq/alive.h"
+#include "preload/libpq/budget.h"
 #include "preload/libpq/wrap.h"
 
 struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
@@ -17,6 +18,8 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 		tine_session_settle(record);
 	if (tine_level.revive && !tine_alive_is_fresh(record))
 		tine_alive_ensure(record);
+	if (record->seat)
+		tine_budget_say_busy(record);
 	return record;
 }
 
@@ -37,8 +40,11 @@ void tine_use_asked(struct tine_record *record, const struct tine_statement *sta
 
 void tine_use_end(struct tine_record *record)
 {
-	if (record)
-		record->used_ns = tine_clock_coarse_ns();
+	if (!record)
+		return;
+	record->used_ns = tine_clock_coarse_ns();
+	if (record->seat)
+		tine_budget_used(record);
 }
 
 void tine_use_answer(struct tine_record *record, const PGresult *result)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: PostgreSQL
+"""tine run --budget counts what unmodified programs open, and lends between them."""
+import json
+import os
+import re
+import subprocess
+import threading
+
+import psycopg2
+import pytest
+
+from support import procs
+from support.cluster import Cluster
+
+from test_pool import PYTHON, STEPS, environment, steps
+
+BUILD = os.path.dirname(procs.tine_path())
+TREE = os.path.join(BUILD, 'tests', 'board', 'tree')
+
+
+@pytest.fixture(scope='module')
+def server():
+    with Cluster(max_connections=60) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def boards(tmp_path):
+    """Each test has boards of its own."""
+    directory = tmp_path / 'boards'
+    directory.mkdir(mode=0o700)
+    return str(directory)
+
+
+class Census:
+    """The most sessions of the user that the server had at one time."""
+
+    def __init__(self, server):
+        self.most = 0
+        self._over = threading.Event()
+        self._conn = psycopg2.connect(host=server.socket_dir, port=server.port, user='postgres',
+                                      dbname='app')
+        self._conn.autocommit = True
+        self._thread = threading.Thread(target=self._count, daemon=True)
+
+    def _count(self):
+        with self._conn.cursor() as cursor:
+            while not self._over.wait(0.002):
+                cursor.execute("select count(*) from pg_stat_activity where usename = 'app'")
+                self.most = max(self.most, cursor.fetchone()[0])
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._over.set()
+        self._thread.join()
+        self._conn.close()
+
+
+WORKERS = '''
+import os, sys, time
+import psycopg2
+workers, turns, way = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+def work():
+    conn = None
+    for turn in range(turns):
+        if not conn:
+            conn = psycopg2.connect('')
+            conn.autocommit = True
+        with conn.cursor() as cursor:
+            cursor.execute('select %s::int', [turn])
+            assert cursor.fetchone() == (turn,)
+        if way == 'each':
+            conn.close()
+            conn = None
+        time.sleep(0.01)
+if way == 'inherited':
+    first = psycopg2.connect('')
+    first.autocommit = True
+    connect, psycopg2.connect = psycopg2.connect, lambda dsn: first
+children = []
+for _ in range(workers):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except Exception as error:
+            print('worker', os.getpid(), error, file=sys.stderr)
+            os._exit(1)
+    children.append(pid)
+sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))
+'''
+
+
+@pytest.mark.parametrize('options, way', [
+    (['--budget', 3], 'kept'), (['--budget', 3], 'each'), (['--budget', 4], 'inherited'),
+    (['--budget', 3, '--pool', 2], 'each'), (['--budget', 8, '--pool', 2], 'each'),
+])
+def test_workers_share_a_budget(server, boards, options, way):
+    budget = options[1]
+    env = environment(server, TINE_BOARD_DIRECTORY=boards)
+    with Census(server) as census:
+        done = subprocess.run([*procs.tine_command('--quiet', *options), PYTHON, '-c', WORKERS,
+                               '6', '15', way], env=env, text=True, capture_output=True,
+                              timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert 0 < census.most <= budget
+
+
+def test_who_gets_no_permit_is_told_who_has_them(server, boards):
+    for begin in ('open', 'start'):
+        done = subprocess.run(
+            [*procs.tine_command('--budget', 1, '--acquire-timeout', '300ms'), STEPS, 'open',
+             begin], text=True, capture_output=True, timeout=60,
+            env=environment(server, TINE_BOARD_DIRECTORY=boards))
+        assert done.returncode == 1
+        assert re.fullmatch(r'tine: no permit within \d+ ms: of the budget of 1 connections for '
+                            r'all processes 1 are in use, 1 acquires wait: w\d+:\d+ has 1\n',
+                            done.stderr), done.stderr
+
+
+def test_own_parked_connection_makes_room(server, boards):
+    first, second = steps(server, ['--budget', 1, '--pool', 2], 'open pid finish appname=x open '
+                                                                'pid finish',
+                          TINE_BOARD_DIRECTORY=boards)
+    assert first != second
+
+
+def test_ps_shows_them(server, boards):
+    words = 'open open sql=begin ps'.split()
+    done = subprocess.run([*procs.tine_command('--budget', 5), STEPS, *words], text=True,
+                          capture_output=True, timeout=60,
+                          env=environment(server, TINE_BOARD_DIRECTORY=boards,
+                                          TINE=procs.tine_path()))
+    assert done.returncode == 0, done.stderr
+    tree, = json.loads(done.stdout)['trees']
+    assert tree['permits']['held'] == 2
+    states = sorted((one['state'], one['transaction']) for one in tree['connections'])
+    assert states == [('busy', 'open'), ('idle', 'none')], tree['connections']
+    assert all(one['backend_pid'] for one in tree['connections'])
+
+
+def test_name_leads_to_the_process(server, boards):
+    program = ("import os, psycopg2; conn = psycopg2.connect(application_name='shop'); "
+               "print(conn.info.parameter_status('application_name'), os.getpid())")
+    for more, expected in (([], r'shop\[w\d+:(\d+)\] (\d+)'), (['--no-identity'], r'shop (\d+)')):
+        done = subprocess.run([*procs.tine_command('--budget', 5, *more), PYTHON, '-c', program],
+                              text=True, capture_output=True, timeout=60,
+                              env=environment(server, TINE_BOARD_DIRECTORY=boards))
+        found = re.fullmatch(expected, done.stdout.strip())
+        assert found, done.stdout + done.stderr
+        assert len(set(found.groups())) == 1
+
+
+def test_libtine_counts_once(server, boards):
+    env = environment(server, TINE_BOARD_DIRECTORY=boards, TINE_CONNINFO=server.conninfo())
+    with Census(server) as census:
+        done = subprocess.run([*procs.tine_command('--budget', 2, '--pool', 2), TREE, '2', '2',
+                               '1', '1'], env=env, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ' timeouts=0 errors=0 wrong=0 ' in done.stdout
+    assert 0 < census.most <= 2
