@@ -170,7 +170,7 @@ static tine_web *make(const struct tine_address *address, const char *more_hosts
 		      const char *const *trees, int *ret_status)
 {
 	struct hosts hosts = { 0 };
-	tine_web_config config;
+	tine_web_config config = { 0 };
 	tine_error error;
 	tine_web *web = NULL;
 
