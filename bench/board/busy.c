@@ -3,13 +3,13 @@
  * One busy process of several that share a budget: how much of it does it get while the others are
  * idle, and how long does the next one wait that comes? Usage:
  *
- *	busy fresh|parked PROCESSES BUDGET HOLD_MS ROUNDS
+ *	busy fresh|parked|lent PROCESSES BUDGET HOLD_MS ROUNDS
  *
- * The idle processes have never used a connection, or each has used its fair share and gave it
- *back. A checkout lasts HOLD_MS on average. Prints for each round, on a new board: "open", the
- *connections that the busy one had after a while, "parked", those that the others kept, "wait", how
- *long another process waited for its first connection meanwhile, and "alone", how long a first
- *connection takes that nothing delays.
+ * The idle processes have never used a connection; or each has used its fair share and gave it
+ *back, just now; or longer ago than lend_after_ms. A checkout lasts HOLD_MS on average. Prints for
+ *each round, on a new board: "open", the connections that the busy one had after a while, "parked",
+ * those that the others had when it began, "wait", how long another process waited for its first
+ * connection meanwhile, and "alone", how long a first connection takes that nothing delays.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@
 
 #define BUSY_MS 2000
 #define SETTLE_MS 1000
+#define LEND_AFTER_MS 1000
 
 enum order { USE_SHARE = 1, BE_BUSY, TAKE_ONE };
 
@@ -32,6 +33,7 @@ struct worker {
 
 static tine_pool *pool;
 static int budget, fair_share, hold_ms;
+static bool parks, lends;
 
 static void open_pool(int round)
 {
@@ -46,6 +48,7 @@ static void open_pool(int round)
 	config.acquire_timeout_ms = 60000;
 	config.name = name;
 	config.budget = budget;
+	config.lend_after_ms = lends ? LEND_AFTER_MS : 0;
 	pool = tine_pool_new(&config, &error);
 	if (!pool)
 		bench_die("tine_pool_new: %s", error.text);
@@ -188,7 +191,7 @@ static void end(struct worker *workers, int count)
 }
 
 /* The first is busy, the last comes while it is, the others are idle. */
-static void take_round(bool parked, int processes, int round)
+static void take_round(int processes, int round)
 {
 	struct worker *workers = calloc((size_t)processes + 1, sizeof(*workers));
 	int64_t kept = 0;
@@ -197,10 +200,12 @@ static void take_round(bool parked, int processes, int round)
 		bench_die("out of memory");
 	open_pool(round);
 	start(workers, processes + 1);
-	for (int i = 1; parked && i < processes; i++) {
+	for (int i = 1; parks && i < processes; i++) {
 		tell(&workers[i], USE_SHARE);
 		kept += hear(&workers[i]);
 	}
+	if (lends)
+		bench_sleep_ns(2 * LEND_AFTER_MS * BENCH_NS_PER_MS);
 	tell(&workers[0], BE_BUSY);
 	bench_sleep_ns(SETTLE_MS * BENCH_NS_PER_MS);
 	tell(&workers[processes], TAKE_ONE);
@@ -218,13 +223,15 @@ int main(int argc, char **argv)
 	int processes, rounds;
 
 	if (argc != 6)
-		bench_die("usage: busy fresh|parked PROCESSES BUDGET HOLD_MS ROUNDS");
+		bench_die("usage: busy fresh|parked|lent PROCESSES BUDGET HOLD_MS ROUNDS");
 	processes = bench_number(argv[2], 2);
 	budget = bench_number(argv[3], 1);
 	fair_share = budget / processes;
 	hold_ms = bench_number(argv[4], 1);
 	rounds = bench_number(argv[5], 1);
+	lends = strcmp(argv[1], "lent") == 0;
+	parks = lends || strcmp(argv[1], "parked") == 0;
 	for (int round = 0; round < rounds; round++)
-		take_round(strcmp(argv[1], "parked") == 0, processes, round);
+		take_round(processes, round);
 	return 0;
 }
