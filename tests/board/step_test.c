@@ -354,5 +354,71 @@ TEST(killed_in_membership)
 	check_deeds(deeds, sizeof(deeds) / sizeof(*deeds));
 }
 
-CHECK_TABLE(T(killed_in_permits), T(killed_in_the_queue), T(killed_in_knowledge),
-	    T(killed_in_membership))
+/* ---- one does all of it between two instructions of the other ------------------------------- */
+
+static void take_and_tell(void)
+{
+	take_one();
+	atomic_store(&rig_word[1], kept + 1);
+}
+
+/* @return how many of the two got one */
+static int take_at(struct tine_board *other, const struct deed *deed, long at)
+{
+	int status, permit, count = 0;
+	pid_t pid;
+
+	atomic_store(&rig_word[1], 0);
+	pid = begin(deed);
+	step(pid, at);
+	permit = tine_permit_take(other, -1);
+	CHECK_INT(ptrace(PTRACE_DETACH, pid, NULL, NULL), ==, 0);
+	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
+	CHECK(WIFEXITED(status));
+	count += permit >= 0;
+	tine_permit_give(other, permit, 0);
+	tine_board_reap(&board, true);
+	if (atomic_load(&rig_word[1])) {
+		count++;
+		/* Instead of waiting until the server has noticed its end. */
+		atomic_store(&board.map->permits[atomic_load(&rig_word[1]) - 1], 0);
+	}
+	return count;
+}
+
+/* Of a budget that was lowered all but one are in use, and there is more than one free number. */
+TEST(the_last_one_is_taken_once)
+{
+	static const struct deed deed = { "take", nothing, take_and_tell, false };
+	struct tine_board other;
+	long length, stride, once = 0, tries = 0;
+	pid_t pid;
+
+	prepare();
+	rig_join(&other, "steps", 0);
+	rig_take(&board, BUDGET);
+	atomic_store(&board.map->budget, 3);
+	for (int i = 0; i < 3; i++)
+		tine_permit_give(&board, i, 0);
+	tine_permit_give(&board, BUDGET - 1, 0);
+	pid = begin(&deed);
+	length = step(pid, 10000000);
+	rig_kill(pid);
+	CHECK_INT(atomic_load(&rig_word[1]), >, 0);
+	tine_board_reap(&board, true);
+	atomic_store(&board.map->permits[atomic_load(&rig_word[1]) - 1], 0);
+	stride = (long)((double)length * (double)length / 2 / (double)wanted_steps()) + 1;
+	for (long at = 0; at <= length; at += stride, tries++) {
+		int count = take_at(&other, &deed, at);
+
+		CHECK_INT(count, <=, 1);
+		once += count;
+	}
+	printf("# %ld instructions, taken once %ld times of %ld.\n", length, once, tries);
+	CHECK_INT(once, >, tries / 2);
+	tine_board_close(&other);
+	tine_board_close(&board);
+}
+
+CHECK_TABLE(T(the_last_one_is_taken_once), T(killed_in_permits), T(killed_in_the_queue),
+	    T(killed_in_knowledge), T(killed_in_membership))
