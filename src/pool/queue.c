@@ -208,6 +208,8 @@ struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now
 	struct tine_slot *slot = find(pool, TINE_SLOT_ORPHAN);
 
 	if (slot) {
+		if (!tine_share_go_on(acquire, slot, now_ns))
+			return NULL;
 		atomic_store(&slot->state, TINE_SLOT_WORK);
 		return slot;
 	}

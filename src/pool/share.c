@@ -17,6 +17,8 @@
 #include "pool/outage.h"
 #include "pool/slot.h"
 
+/* How soon who waits for the pace of the tree looks again. */
+#define PACE_NS (5 * (int64_t)TINE_NS_PER_MS)
 #define LOOK_NS (TINE_WAITER_LOOK_MS * (int64_t)TINE_NS_PER_MS)
 
 /* How long one process alone tries whether the server is back. */
@@ -210,6 +212,18 @@ bool tine_share_pace(struct tine_slot *slot)
 		return false;
 	tine_seat_begin(slot->seat, share->target, tine_clock_coarse_ns());
 	return true;
+}
+
+bool tine_share_go_on(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns)
+{
+	struct tine_share *share = &slot->pool->share;
+
+	if (!share->on || slot->token >= 0)
+		return true;
+	slot->token = tine_token_take(&share->board);
+	if (slot->token < 0)
+		wake_by(acquire, now_ns + PACE_NS);
+	return slot->token >= 0;
 }
 
 void tine_share_connected(struct tine_slot *slot)

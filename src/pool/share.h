@@ -36,6 +36,9 @@ bool tine_share_admit(struct tine_acquire *acquire, struct tine_slot *slot, int6
  *  permit: the server may have ended it long ago, and somebody else has it. Lock held. */
 bool tine_share_pace(struct tine_slot *slot);
 
+/** May a connect that was left be gone on with? If not, the acquire wakes in time. Lock held. */
+bool tine_share_go_on(struct tine_acquire *acquire, struct tine_slot *slot, int64_t now_ns);
+
 /** The connect is over, whatever became of it. */
 void tine_share_connected(struct tine_slot *slot);
 

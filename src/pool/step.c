@@ -59,8 +59,11 @@ static void let_go(struct tine_acquire *acquire, bool served)
 	wanted = slot->connecting && (!served || pool->head) &&
 		 !(atomic_load(&pool->slow) & (TINE_SLOW_PAUSED | TINE_SLOW_CLOSED));
 	if (wanted) {
+		/* Who waits takes it on at once, at the pace of the tree; else others may connect.
+		 */
+		if (!pool->head)
+			tine_share_connected(slot);
 		/* Also when it was to replace another one: who takes it on does not need to. */
-		tine_share_connected(slot);
 		pool->growing += !slot->work.growing;
 		slot->work.growing = true;
 		atomic_store(&slot->state, TINE_SLOT_ORPHAN);

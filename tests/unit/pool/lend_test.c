@@ -280,9 +280,53 @@ TEST(a_reset_without_a_permit_is_undone)
 	rig_close(pool);
 }
 
+/* ---- the pace ------------------------------------------------------------------------------- */
+
+static _Atomic bool held;
+
+static void hold(const struct fake_session *session, struct fake_plan *plan)
+{
+	(void)session;
+	plan->held = atomic_load(&held);
+}
+
+/* Who drove it was served by a return, and who waits goes on with it: it is one connect. */
+TEST(a_connect_that_changes_hands_is_counted_once)
+{
+	tine_pool_config config = lending(10);
+	tine_pool *pool, *other;
+	struct rig_waiter waiters[2] = { 0 };
+	tine_conn *conn;
+
+	config.connect_parallel = 1;
+	pool = rig_open(&config);
+	config.budget = 0;
+	other = rig_open(&config);
+	conn = rig_acquire(pool);
+	fake_on_connect = hold;
+	atomic_store(&held, true);
+	rig_wait_queued(&waiters[0], pool, RIG_LONG_MS, 1);
+	RIG_AWAIT(atomic_load(&fake_count->sessions) == 2);
+	rig_wait_queued(&waiters[1], pool, RIG_LONG_MS, 2);
+	rig_release(conn);
+	CHECK_INT(rig_wait_end(&waiters[0]), ==, 0);
+	rig_refused(other, 100, TINE_E_TIMEOUT);
+	CHECK_INT(atomic_load(&fake_count->sessions), ==, 2);
+	fake_let_through(fake_session(2));
+	CHECK_INT(rig_wait_end(&waiters[1]), ==, 0);
+	atomic_store(&held, false);
+	conn = rig_acquire(other);
+	rig_release(conn);
+	for (int i = 0; i < 2; i++)
+		rig_release(waiters[i].conn);
+	tine_pool_free(other);
+	rig_close(pool);
+}
+
 CHECK_TABLE(T(the_server_is_told_under_a_budget),
 	    T(without_a_budget_or_when_it_is_off_nothing_is_said),
 	    T(what_may_be_ended_soon_is_not_used), T(a_statement_makes_it_new),
 	    T(what_was_kept_for_long_does_not_stay), T(a_transaction_is_not_idle),
 	    T(an_end_by_idle_time_is_no_death), T(another_gets_the_permit_of_who_sleeps),
-	    T(a_lost_permit_is_not_connected_with), T(a_reset_without_a_permit_is_undone))
+	    T(a_lost_permit_is_not_connected_with), T(a_reset_without_a_permit_is_undone),
+	    T(a_connect_that_changes_hands_is_counted_once))
