@@ -2,6 +2,7 @@
 """What the tests of the board share: trees of processes with libtine, and who counts sessions."""
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -20,6 +21,12 @@ def environment(boards, conninfo, **settings):
     env.update(TINE_BOARD_DIRECTORY=boards, TINE_CONNINFO=conninfo)
     env.update({'TINE_' + key.upper(): str(value) for key, value in settings.items()})
     return env
+
+
+def forget(boards):
+    """Remove the boards of processes that ended without a word, as the next program would."""
+    for name in os.listdir(boards):
+        os.unlink(os.path.join(boards, name))
 
 
 class Tree:
@@ -46,6 +53,11 @@ class Tree:
         path = '/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)
         with open(path, encoding='ascii') as file:
             return [int(pid) for pid in file.read().split()]
+
+    def finish(self):
+        """Have its workers end early."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGTERM)
 
     def end(self):
         """(served, timeouts, errors, wrong, slowest_ms) of each worker that ended by itself."""

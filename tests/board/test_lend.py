@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from boardtools import Sampler
+from boardtools import Sampler, forget
 from support.libtine import Error, Pool
 from support.procs import wait_until
 
@@ -111,9 +111,7 @@ def tree(boards, monkeypatch):
                 stack.callback(process.end)
             return processes
         yield make
-    # Killed, so their board is there still.
-    for name in os.listdir(boards):
-        os.unlink(os.path.join(boards, name))
+    forget(boards)
 
 
 @pytest.mark.parametrize('transport', ['unix', 'tls'])

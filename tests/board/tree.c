@@ -5,14 +5,17 @@
  *
  * Each thread takes a connection, asks the server something with a number in it, keeps the
  * connection for a time that varies up to HOLD_MS, and returns it. The settings are those of the
- * environment (TINE_CONNINFO, TINE_BUDGET, ...). Prints a line for each worker that ended by
- * itself: "worker=N pid=P served=N timeouts=N errors=N wrong=N slowest_ms=N", and the errors.
+ * environment (TINE_CONNINFO, TINE_BUDGET, ...). A worker that is sent SIGTERM ends early. Prints a
+ * line for each worker that ended by itself: "worker=N pid=P served=N timeouts=N errors=N wrong=N
+ * slowest_ms=N", and the errors.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +26,7 @@
 static tine_pool *pool;
 static int hold_ms;
 static double ends_at;
+static volatile sig_atomic_t over;
 static const char *statement; /* to be sent instead; the answer is not looked at */
 static _Atomic long served, timeouts, errors, wrong, slowest_ms;
 
@@ -32,6 +36,12 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void stop(int unused)
+{
+	(void)unused;
+	over = 1;
 }
 
 static void ask(tine_conn *conn, unsigned *seed)
@@ -63,7 +73,7 @@ static void *work(void *arg)
 {
 	unsigned seed = (unsigned)getpid() * 1000 + (unsigned)(intptr_t)arg;
 
-	while (now() < ends_at) {
+	while (!over && now() < ends_at) {
 		double began = now();
 		tine_error error;
 		tine_conn *conn;
@@ -122,8 +132,12 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 1; i <= workers; i++)
-		if (fork() == 0)
+		if (fork() == 0) {
+			/* A test that fails kills only the one that it started. */
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			signal(SIGTERM, stop);
 			be_worker(i, atoi(argv[2]));
+		}
 	while (wait(NULL) > 0)
 		continue;
 	tine_pool_free(pool);
