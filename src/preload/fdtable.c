@@ -6,6 +6,7 @@
 
 struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
 _Atomic int tine_fd_leaves_end;
+_Atomic bool tine_fd_watched;
 
 static void note_end(int end)
 {

@@ -62,6 +62,9 @@ extern struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
 /* No leaf from here on has been made: spares a child the page faults of looking at the rest. */
 extern _Atomic int tine_fd_leaves_end;
 
+/* Has an event loop begun to watch a socket of libpq's by epoll? */
+extern _Atomic bool tine_fd_watched;
+
 /** The entry of a number, or NULL when nothing near it was ever tracked. */
 static inline struct tine_fd_entry *tine_fd_find(int fd)
 {

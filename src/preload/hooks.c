@@ -193,6 +193,8 @@ HOOK(int, shutdown, int fd, int how)
 HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
 {
 	ENTER(epoll_ctl);
+	if (operation == EPOLL_CTL_ADD && (tine_fd_word(fd) & TINE_FD_LIBPQ))
+		tine_fd_watched = true;
 	return real_epoll_ctl(epoll, operation, fd, event);
 }
 

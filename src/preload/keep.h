@@ -32,7 +32,8 @@ void tine_keep_begin(int fd, uintptr_t start, uintptr_t end);
  *  comes to its end soon. */
 void tine_keep_cut(void);
 
-/** Stop keeping. @param is_used  libpq has a socket at the number; else the number is made free */
+/** Stop keeping.
+ *  @param is_used  libpq takes the number for that of its socket; else it is made free */
 void tine_keep_end(bool is_used);
 
 /** Put a dead end at fd, which libpq will close: it finds the connection lost.

@@ -91,8 +91,15 @@ TEST(inherited_in_a_transaction)
 
 TEST(ended)
 {
+	int low = dup(0), others = dup(0), fd, pid, fds;
 	PGconn *conn = play_open();
-	int fd = PQsocket(conn), pid = PQbackendPID(conn), fds = play_count_fds();
+
+	/* There are lower numbers free, so it is not by chance that it gets the same again. */
+	close(low);
+	close(others);
+	fd = PQsocket(conn);
+	pid = PQbackendPID(conn);
+	fds = play_count_fds();
 
 	for (int i = 0; i < 5; i++) {
 		play_end_session(conn);
@@ -115,6 +122,7 @@ TEST(ended_before_each_function)
 
 	play_end_session(conn);
 	result = PQexecParams(conn, "select $1::int", 1, NULL, value, NULL, NULL, 0);
+	CHECK_STR(PQerrorMessage(conn), "");
 	CHECK_STR(PQgetvalue(result, 0, 0), "7");
 	PQclear(result);
 	play_end_session(conn);
@@ -123,6 +131,7 @@ TEST(ended_before_each_function)
 	PQclear(result);
 	play_end_session(conn);
 	result = PQexecPrepared(conn, "seven", 1, value, NULL, NULL, 0);
+	CHECK_STR(PQerrorMessage(conn), "");
 	CHECK_STR(PQgetvalue(result, 0, 0), "8");
 	PQclear(result);
 	play_end_session(conn);
@@ -182,6 +191,53 @@ TEST(ended_nonblocking)
 		ask_by_number(conn, fd);
 		CHECK(PQisnonblocking(conn));
 	}
+}
+
+/* An event loop that was told of the descriptor once for all. */
+TEST(ended_and_watched)
+{
+	PGconn *conn = play_open();
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 0x1234567890abcdef };
+	PGresult *result;
+
+	CHECK_INT(epoll_ctl(epoll, EPOLL_CTL_ADD, PQsocket(conn), &event), ==, 0);
+	for (int i = 0; i < 3; i++) {
+		play_end_session(conn);
+		CHECK(PQsendQuery(conn, "select 'here'"));
+		while (PQisBusy(conn)) {
+			event.data.u64 = 0;
+			CHECK_INT(epoll_wait(epoll, &event, 1, 20000), ==, 1);
+			CHECK(event.data.u64 == 0x1234567890abcdef);
+			CHECK(PQconsumeInput(conn));
+		}
+		result = PQgetResult(conn);
+		CHECK_STR(PQgetvalue(result, 0, 0), "here");
+		PQclear(result);
+		CHECK(!PQgetResult(conn));
+	}
+	CHECK_INT(epoll_ctl(epoll, EPOLL_CTL_DEL, PQsocket(conn), NULL), ==, 0);
+}
+
+/* The parent's loop hears nothing of a child's connection. */
+TEST(inherited_and_watched)
+{
+	PGconn *conn = play_open();
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN };
+	pid_t pid;
+
+	CHECK_INT(epoll_ctl(epoll, EPOLL_CTL_ADD, PQsocket(conn), &event), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		use_in_child(conn, PQbackendPID(conn));
+		CHECK(PQsendQuery(conn, "select 1"));
+		CHECK(play_wait(PQsocket(conn), POLLIN));
+		CHECK_INT(epoll_wait(epoll, &event, 1, 0), ==, 0);
+		_exit(0);
+	}
+	check_child(pid);
+	ask_by_number(conn, PQsocket(conn));
 }
 
 TEST(ended_before_a_pipeline)
@@ -402,6 +458,7 @@ TEST(never_sends_twice)
 
 CHECK_TABLE(T(inherited), T(inherited_without_handlers), T(inherited_in_a_transaction), T(ended),
 	    T(ended_before_each_function), T(ended_in_a_transaction), T(ended_nonblocking),
-	    T(ended_before_a_pipeline), T(ended_in_a_pipeline), T(libpqs_own_state),
-	    T(leaves_somebody_elses_file_alone), T(inherited_and_closed), T(two_threads),
-	    T(fork_while_another_thread_reopens), T(never_sends_twice))
+	    T(ended_and_watched), T(inherited_and_watched), T(ended_before_a_pipeline),
+	    T(ended_in_a_pipeline), T(libpqs_own_state), T(leaves_somebody_elses_file_alone),
+	    T(inherited_and_closed), T(two_threads), T(fork_while_another_thread_reopens),
+	    T(never_sends_twice))

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from libpq.conftest import TESTS
+from libpq.programs import TESTS
 
 TRANSPORTS = ['tls13', 'tls12', 'plain', 'unix']
 PYTHON = '/usr/bin/python3'

@@ -74,11 +74,14 @@ static int look(int fd)
 /* Let libpq read what has come: notifications, parameters, a farewell. It does not interpret it
  * before it is asked for something, so a farewell's text is not shown to anybody.
  * @return 1 it goes on, and something came; 0 nothing did; -1 it is over */
-static int read_what_came(const struct tine_record *record)
+static int read_what_came(struct tine_reopening *work)
 {
+	const struct tine_record *record = work->record;
 	const struct tine_real *real = &record->copy->real;
 	int seen = look(record->session.fd), came = seen;
 
+	if (seen > 0)
+		tine_reopen_prepare(work);
 	for (int i = 0; seen > 0 && i < READS; i++) {
 		if (!real->PQconsumeInput(record->conn) ||
 		    real->PQstatus(record->conn) != CONNECTION_OK)
@@ -106,10 +109,12 @@ static void learn(int64_t idle_ns)
 		atomic_store(&silence_ns, idle_ns);
 }
 
-static bool answers_ping(struct tine_record *record, int64_t idle_ns)
+static bool answers_ping(struct tine_reopening *work, int64_t idle_ns)
 {
+	struct tine_record *record = work->record;
 	unsigned seen = atomic_load(&deaths);
 
+	tine_reopen_prepare(work);
 	if (tine_ask(record, &(struct tine_journal_step){ .sql = "" },
 		     tine_clock_ns() + PING_TIMEOUT_NS)) {
 		record->session.deaths = seen;
@@ -119,16 +124,16 @@ static bool answers_ping(struct tine_record *record, int64_t idle_ns)
 	return false;
 }
 
-static enum tine_reopen_why judge(struct tine_record *record)
+static enum tine_reopen_why judge(struct tine_reopening *work)
 {
+	struct tine_record *record = work->record;
 	int64_t idle_ns = tine_clock_ns() - record->used_ns;
 	int came;
 
 	if (tine_record_inherited(record))
 		return TINE_REOPEN_INHERITED;
-	came = read_what_came(record);
-	if (came >= 0 && (came > 0 || wants_ping(record, idle_ns)) &&
-	    !answers_ping(record, idle_ns))
+	came = read_what_came(work);
+	if (came >= 0 && (came > 0 || wants_ping(record, idle_ns)) && !answers_ping(work, idle_ns))
 		came = -1;
 	if (came < 0) {
 		atomic_fetch_add(&deaths, 1);
@@ -141,17 +146,19 @@ static enum tine_reopen_why judge(struct tine_record *record)
 
 void tine_alive_ensure(struct tine_record *record)
 {
+	struct tine_reopening work = { .record = record };
 	int saved_errno = errno;
 	enum tine_reopen_why why;
-	bool is_nonblocking;
 
 	if (may_judge(record)) {
 		record->inside = true;
 		/* libpq has forgotten it when it has found the connection dead. */
-		is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
-		why = judge(record);
+		work.is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
+		why = judge(&work);
 		if (why != TINE_REOPEN_NOT)
-			tine_reopen(record, why, is_nonblocking);
+			tine_reopen(&work, why);
+		else
+			tine_reopen_leave(&work);
 		record->inside = false;
 	}
 	errno = saved_errno;

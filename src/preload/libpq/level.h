@@ -9,7 +9,8 @@
  *	wrap.h          what stands in place of libpq's functions
  *	connect.c       ... to make and finish connections      } these two are where a feature
  *	use.c           ... to use one                           } hooks in
- *	alive.c         is a connection still there? reopen.c opens it anew, ask.c asks on it
+ *	alive.c         is a connection still there? reopen.c opens it anew, watch.c tells event
+ *	                loops, ask.c asks on it
  *	session.c       what was sent and answered, and its journal
  *	record.c        PGconn -> what is known of it
  *

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -79,6 +78,16 @@ static int count_hosts(const char *list)
 	return hosts;
 }
 
+/* Not by strtol(): newer glibc has another name for it than other libcs. */
+static int read_seconds(const char *text)
+{
+	int seconds = 0;
+
+	for (; *text >= '0' && *text <= '9' && seconds < 100000; text++)
+		seconds = seconds * 10 + (*text - '0');
+	return seconds;
+}
+
 /* The program's own connect_timeout, which is for each host; all together here. */
 static int64_t timeout_ns(const struct tine_record *record)
 {
@@ -90,7 +99,7 @@ static int64_t timeout_ns(const struct tine_record *record)
 		if (!option->val)
 			continue;
 		if (strcmp(option->keyword, "connect_timeout") == 0)
-			timeout_s = (int)strtol(option->val, NULL, 10);
+			timeout_s = read_seconds(option->val);
 		else if (strcmp(option->keyword, "host") == 0)
 			hosts = count_hosts(option->val);
 	}
@@ -174,6 +183,29 @@ static bool restore(struct tine_record *record, int64_t until_ns)
 	return true;
 }
 
+void tine_reopen_prepare(struct tine_reopening *work)
+{
+	struct tine_record *record = work->record;
+	struct stat st;
+
+	if (work->is_ready)
+		return;
+	work->is_ready = true;
+	/* What is there now: in a child that is the dead end, and not what the parent watches. */
+	if (tine_fd_watched && fstat(record->session.fd, &st) == 0)
+		work->watches_count = tine_watch_find(record->session.fd, st.st_ino, work->watches);
+	tine_keep_begin(record->session.fd, record->copy->start, record->copy->end);
+}
+
+void tine_reopen_leave(struct tine_reopening *work)
+{
+	/* After an attempt that failed libpq has its last socket still, until PQfinish(). */
+	if (work->is_ready)
+		tine_keep_end(work->record->copy->real.PQsocket(work->record->conn) ==
+			      tine_keep_fd);
+	work->is_ready = false;
+}
+
 static void note_new_session(struct tine_record *record)
 {
 	struct stat st;
@@ -184,24 +216,27 @@ static void note_new_session(struct tine_record *record)
 	record->used_ns = tine_clock_coarse_ns();
 }
 
-static bool open_in_place(struct tine_record *record, bool is_nonblocking)
+static bool open_in_place(struct tine_reopening *work)
 {
+	struct tine_record *record = work->record;
 	char why[512];
 	int64_t until_ns;
 	bool connected;
 
-	if (!tine_budget_admit_again(record, why, sizeof(why)))
+	if (!tine_budget_admit_again(record, why, sizeof(why))) {
+		tine_reopen_leave(work);
 		return false;
+	}
 	until_ns = tine_clock_ns() + timeout_ns(record);
-	tine_keep_begin(record->session.fd, record->copy->start, record->copy->end);
 	connected = connect_again(record, until_ns);
-	tine_keep_end(connected);
+	tine_reopen_leave(work);
 	record->forks = tine_level.forks;
 	tine_budget_connected(record, connected);
 	if (!connected)
 		return false;
 	note_new_session(record);
-	record->copy->real.PQsetnonblocking(record->conn, is_nonblocking);
+	tine_watch_again(record->session.fd, work->watches, work->watches_count);
+	record->copy->real.PQsetnonblocking(record->conn, work->is_nonblocking);
 	if (!restore(record, until_ns)) {
 		tine_keep_sever(record->session.fd);
 		record->session.is_open = false;
@@ -211,7 +246,8 @@ static bool open_in_place(struct tine_record *record, bool is_nonblocking)
 	return true;
 }
 
-void tine_reopen(struct tine_record *record, enum tine_reopen_why why, bool is_nonblocking)
+void tine_reopen(struct tine_reopening *work, enum tine_reopen_why why)
 {
-	tine_level_say_reopened(why, open_in_place(record, is_nonblocking));
+	tine_reopen_prepare(work);
+	tine_level_say_reopened(why, open_in_place(work));
 }

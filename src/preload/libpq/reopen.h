@@ -20,13 +20,30 @@
 #define TINE_PRELOAD_LIBPQ_REOPEN_H
 
 #include "preload/libpq/record.h"
+#include "preload/libpq/watch.h"
+
+/* One attempt, on the stack of who makes it. Zeroed but for the record, which is_nonblocking is to
+ * be read of before libpq is let look at its socket. */
+struct tine_reopening {
+	struct tine_record *record;
+	bool is_nonblocking; /* what the program set, which a new session does not have */
+	bool is_ready;
+	struct tine_watch watches[TINE_WATCHES];
+	int watches_count;
+};
 
 /** Does a severed number still hold the dead end that was put there for this connection? */
 bool tine_reopen_owns(const struct tine_record *record);
 
-/** Open it anew. For one whose journal has no obstacle.
- *  @param is_nonblocking  what the program set, which a new session does not have */
-void tine_reopen(struct tine_record *record, enum tine_reopen_why why, bool is_nonblocking);
+/** From now on the number stays this connection's, whatever libpq finds out. To be called before
+ *  libpq may find it dead, since it closes the number then. Does nothing the second time. */
+void tine_reopen_prepare(struct tine_reopening *work);
+
+/** Leave the number to libpq again, which has a socket there or none. */
+void tine_reopen_leave(struct tine_reopening *work);
+
+/** Open it anew. For one whose journal has no obstacle. */
+void tine_reopen(struct tine_reopening *work, enum tine_reopen_why why);
 
 /** For fork handlers: wait for steps that are under way, 100 ms at most, and let none begin. */
 void tine_reopen_gate_close(void);
