@@ -132,7 +132,7 @@ def test_a_program_with_another_allocator(run, place):
 
 def test_nothing_is_wrapped_when_nothing_is_wanted(run, place):
     run([place / 'opener', 'caller_asks', 'now', place / 'caller-now.so'],
-                 options=['--no-revive'])
+                 options=['--verbose', '--no-revive'])
     assert 'watching' in run.log() and 'libpq:' not in run.log()
 
 

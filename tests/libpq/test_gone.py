@@ -138,7 +138,7 @@ def test_demoted(remote):
         assert python('time.sleep(0.02)\nask()') == before
 
 
-# ---- programs that do not wait --------------------------------------------------------------------
+# ---- programs that do not wait ------------------------------------------------------------------
 
 ASYNCIO = """\
 import asyncio, os, psycopg
@@ -190,7 +190,7 @@ def test_asyncio(cluster, remote, transport, program):
         assert python('ask()') != before
 
 
-# ---- what is said ---------------------------------------------------------------------------------
+# ---- what is said ------------------------------------------------------------------------------
 
 def test_what_is_said(cluster, run_on):
     """One line for each kind after each fork; all of them with --verbose; none with --quiet."""
