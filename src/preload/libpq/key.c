@@ -88,6 +88,8 @@ static bool is_of_interest(const char *variable)
 	static const char *const prefixes[] = { "PG",        "HOME=",         "KRB5",
 						"SSL_CERT_", "OPENSSL_CONF=", "SSLKEYLOGFILE=" };
 
+	if (!strchr("PHKSO", *variable))
+		return false;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
 		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;

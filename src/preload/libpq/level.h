@@ -12,12 +12,18 @@
  *	alive.c         is a connection still there? reopen.c opens it anew, watch.c tells event
  *	                loops, ask.c asks on it
  *	session.c       what was sent and answered, and its journal
+ *	journal.c       what statements left in the session; effect.c, call.c and lex.c read them
+ *	login.c         a login by the rules of tine run: by these four
+ *	key.c, files.c  ... which logins are the same
+ *	park.c          ... the pool; dress.c makes libpq's side new, cancel.c knows PGcancels
+ *	budget.c        ... permits of the board, and lending
+ *	policy.c        ... what is filled in and what is demanded
  *	record.c        PGconn -> what is known of it
  *
  * Where a feature hooks in:
- *	a login may be answered without connecting, or changed first   connect.c, open_login()
- *	a connection is new                                            connect.c, keep()
- *	a connection is to be finished                                 connect.c, PQfinish
+ *	a login may be answered without connecting, or changed first   login.c, tine_login_open()
+ *	a connection is new                                            login.c, tine_login_done()
+ *	a connection is to be finished                                 park.c, tine_park_finish()
  *	something is about to be sent on it                            use.c, tine_use_begin()
  *	something was sent, an answer came                             session.c
  *	per connection data                                            record.h, struct tine_record
