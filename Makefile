@@ -9,8 +9,8 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all build demo test install lint fuzz suites bench-guard bench-pool bench-board soak recycle setup-build \
-	setup-test clean
+.PHONY: all build demo test install lint fuzz suites bench-guard bench-pool bench-board \
+	bench-driver soak recycle setup-build setup-test clean
 
 all: build
 
@@ -43,6 +43,9 @@ bench-pool: setup-test build
 
 bench-board: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-board
+
+bench-driver: setup-test build
+	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/bench-driver
 
 soak: setup-test build
 	@TINE_BUILD='$(CURDIR)/$(BUILD)' tools/soak $(if $(SECONDS),--seconds $(SECONDS))

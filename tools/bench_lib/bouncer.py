@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""PgBouncer in front of a Cluster: unix sockets on both sides, transaction mode, no password asked.
+"""PgBouncer in front of a Cluster, in transaction mode: unix sockets on both sides and no password
+asked; or, with tls, TLS to the server, and clients over TCP with SCRAM.
 
     with Bouncer(cluster, 16) as bouncer:
         psycopg2.connect(bouncer.conninfo())
@@ -15,12 +16,14 @@ PROGRAM = '/usr/sbin/pgbouncer'
 
 CONFIG = """\
 [databases]
-app = host=%(server)s port=%(port)d dbname=app user=app password=%(password)s
+app = host=%(server)s port=%(server_port)d dbname=app user=app password=%(password)s
 [pgbouncer]
-listen_addr =
+listen_addr = %(address)s
 listen_port = %(port)d
 unix_socket_dir = %(directory)s
-auth_type = any
+auth_type = %(auth)s
+auth_file = %(users)s
+server_tls_sslmode = %(sslmode)s
 pool_mode = transaction
 default_pool_size = %(size)d
 max_client_conn = 1000
@@ -30,19 +33,28 @@ max_client_conn = 1000
 class Bouncer:
     """Stopped, and its directory removed, with the `with` block."""
 
-    def __init__(self, cluster, size):
-        self.cluster = cluster
+    def __init__(self, cluster, size, tls=False):
+        self.cluster, self.tls = cluster, tls
+        self.port = procs.free_port() if tls else cluster.port
         # In the cluster's directory, since PgBouncer refuses to run as root.
         self._directory = tempfile.TemporaryDirectory(prefix='pgbouncer-', dir=cluster.dir)
         self.directory = os.path.join(self._directory.name, 's')
         os.mkdir(self.directory)
         os.chmod(self._directory.name, 0o755)
         os.chmod(self.directory, 0o777)
-        self.config = os.path.join(self._directory.name, 'pgbouncer.ini')
-        with open(self.config, 'w', encoding='ascii') as file:
-            file.write(CONFIG % {'server': cluster.socket_dir, 'port': cluster.port, 'size': size,
-                                 'directory': self.directory, 'password': cluster.password})
+        self.config = self._write('pgbouncer.ini', CONFIG % {
+            'server': cluster.host if tls else cluster.socket_dir, 'server_port': cluster.port,
+            'address': cluster.host if tls else '', 'port': self.port, 'size': size,
+            'directory': self.directory, 'password': cluster.password,
+            'auth': 'scram-sha-256' if tls else 'any', 'sslmode': 'require' if tls else 'disable',
+            'users': self._write('users', '"app" "%s"\n' % cluster.password)})
         self._process = None
+
+    def _write(self, name, text):
+        path = os.path.join(self._directory.name, name)
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(text)
+        return path
 
     def __enter__(self):
         user = ['-u', 'postgres'] if os.geteuid() == 0 else []
@@ -59,8 +71,11 @@ class Bouncer:
         self._directory.cleanup()
 
     def conninfo(self):
-        return 'host=%s port=%d user=app dbname=app' % (self.directory, self.cluster.port)
+        """Without a password: PGPASSWORD has it, where one is asked for."""
+        return 'host=%s port=%d user=app dbname=app sslmode=disable' % (
+            self.cluster.host if self.tls else self.directory, self.port)
 
     def _answers(self):
-        psycopg2.connect(self.conninfo(), connect_timeout=5).close()
+        psycopg2.connect(self.conninfo(), password=self.cluster.password,
+                         connect_timeout=5).close()
         return True
