@@ -7,19 +7,20 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from support import procs
 
 from . import sources
 
 INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'inside')
-PYTHON = '/usr/bin/python3'
+DEBIAN_PYTHON = '/usr/bin/python3'
 
 # How tine is told what to do in each mode; bare is without it.
 MODES = {
     'guard': ['--no-revive'],
     'revive': [],
+    'pool': ['--pool', '5'],
 }
 
 SETTINGS = {'max_prepared_transactions': '10'}      # for two-phase commit
@@ -37,6 +38,13 @@ class Suite:
     files: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
     alone: tuple = ('tests',)   # what is taken of the source tree
+    wheels: tuple = ()          # what is tested instead of Debian's package: a libpq of its own
+
+    def tree(self):
+        return sources.find(self.name.partition('-')[0], self.package, self.distribution)
+
+    def python(self):
+        return sources.python_with(*self.wheels) if self.wheels else DEBIAN_PYTHON
 
 
 
@@ -46,22 +54,32 @@ def filled(texts, cluster):
     return {name: text % place for name, text in texts.items()}
 
 
+PSYCOPG2 = Suite(
+    'psycopg2', 'python3-psycopg2', 'psycopg2', ('tests',), ('tests',),
+    env={'PSYCOPG2_TESTDB': '%(dbname)s', 'PSYCOPG2_TESTDB_HOST': '%(host)s',
+         'PSYCOPG2_TESTDB_PORT': '%(port)s', 'PSYCOPG2_TESTDB_USER': '%(user)s',
+         'PGSSLMODE': 'require'})
+# Debian's is written in Python, on ctypes: it finds libpq's functions by dlsym.
+PSYCOPG3 = Suite(
+    'psycopg3', 'python3-psycopg', 'psycopg', ('tests',),
+    ('tests/pq', 'tests/test_connection.py', 'tests/test_pipeline.py', 'tests/test_prepared.py',
+     'tests/test_transaction.py'),
+    options=('-m', 'not slow'), alone=('tests', 'pyproject.toml'),
+    env={'PSYCOPG_TEST_DSN': 'host=%(host)s port=%(port)s user=%(user)s dbname=%(dbname)s',
+         'PGSSLMODE': 'require', 'PSYCOPG_IMPL': 'python'})
+SQLALCHEMY = Suite(
+    'sqlalchemy', 'python3-sqlalchemy', 'SQLAlchemy', ('test/engine', 'test/dialect/postgresql'),
+    ('test/engine/test_pool.py', 'test/engine/test_reconnect.py'),
+    options=('--db', 'tine'), files={'test.cfg': '[db]\ntine = %(url)s\n'},
+    alone=('test', 'lib', 'setup.cfg'))
+
 SUITES = {suite.name: suite for suite in (
-    Suite('psycopg2', 'python3-psycopg2', 'psycopg2', ('tests',), ('tests',),
-          env={'PSYCOPG2_TESTDB': '%(dbname)s', 'PSYCOPG2_TESTDB_HOST': '%(host)s',
-               'PSYCOPG2_TESTDB_PORT': '%(port)s', 'PSYCOPG2_TESTDB_USER': '%(user)s',
-               'PGSSLMODE': 'require'}),
-    Suite('psycopg3', 'python3-psycopg', 'psycopg', ('tests',),
-          ('tests/pq', 'tests/test_connection.py', 'tests/test_pipeline.py',
-           'tests/test_prepared.py', 'tests/test_transaction.py', 'tests/test_concurrency.py'),
-          options=('-m', 'not slow'), alone=('tests', 'pyproject.toml'),
-          env={'PSYCOPG_TEST_DSN': 'host=%(host)s port=%(port)s user=%(user)s dbname=%(dbname)s',
-               'PGSSLMODE': 'require', 'PSYCOPG_IMPL': 'python'}),
-    Suite('sqlalchemy', 'python3-sqlalchemy', 'SQLAlchemy',
-          ('test/engine', 'test/dialect/postgresql'),
-          ('test/engine/test_pool.py', 'test/engine/test_reconnect.py'),
-          options=('--db', 'tine'), files={'test.cfg': '[db]\ntine = %(url)s\n'},
-          alone=('test', 'lib', 'setup.cfg')),
+    PSYCOPG2, PSYCOPG3, SQLALCHEMY,
+    replace(PSYCOPG2, name='psycopg2-wheel', wheels=('psycopg2-binary==2.9.5',),
+            short=('tests/test_async.py', 'tests/test_connection.py')),
+    replace(PSYCOPG3, name='psycopg3-wheel', wheels=('psycopg==3.1.8', 'psycopg-binary==3.1.8'),
+            short=('tests/pq', 'tests/test_connection.py'),
+            env={**PSYCOPG3.env, 'PSYCOPG_IMPL': 'binary'}),
 )}
 
 
@@ -97,11 +115,11 @@ def prepare_database(cluster):
 
 def run(suite, cluster, prefix, parts, seconds):
     """Run parts of a suite to its end, or until its time is up."""
-    tree = sources.find(suite.name, suite.package, suite.distribution)
+    tree, python = suite.tree(), suite.python()
     with tempfile.TemporaryDirectory(prefix='tine-suite-') as place:
         prepare(suite, cluster, tree, place)
         file = os.path.join(place, 'outcomes')
-        words = [*prefix, PYTHON, '-m', 'pytest', '-q', '-p', 'outcomes', '-p', 'no:xdist',
+        words = [*prefix, python, '-m', 'pytest', '-q', '-p', 'outcomes', '-p', 'no:xdist',
                  '-o', 'cache_dir=' + os.path.join(place, 'cache'), '--rootdir', place,
                  *suite.options, *parts]
         before, start = sessions(cluster), time.monotonic()

@@ -49,6 +49,22 @@ def find(name, package, distribution):
     return tree
 
 
+def python_with(*wheels):
+    """A Python that has these wheels, and for everything else Debian's packages."""
+    folder = os.path.join(cache_directory(), 'python-' + '-'.join(wheels).replace('==', '-'))
+    python = os.path.join(folder, 'bin', 'python')
+    with locked(folder + '.lock'):
+        if os.path.exists(folder + '.complete'):
+            return python
+        shutil.rmtree(folder, ignore_errors=True)
+        what = 'wheels ' + ' '.join(wheels)
+        run(['/usr/bin/python3', '-m', 'venv', '--system-site-packages', folder], '/', what)
+        run([python, '-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check',
+             '--ignore-installed', '--no-deps', '--only-binary', ':all:', *wheels], '/', what)
+        with open(folder + '.complete', 'w', encoding='ascii'):
+            return python
+
+
 def installed(package):
     """(source package, version) of an installed Debian package."""
     done = subprocess.run(['dpkg-query', '-W', '-f', '${source:Package} ${source:Version}',

@@ -16,7 +16,8 @@ def short_modes(name):
 def test_suite(name, tmp_path):
     suite = runner.SUITES[name]
     try:
-        sources.find(suite.name, suite.package, suite.distribution)
+        suite.tree()
+        suite.python()
     except sources.Unavailable as reason:
         pytest.skip('the suite of %s cannot be had: %s' % (name, reason))
     with judge.start_cluster() as cluster:
