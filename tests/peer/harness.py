@@ -48,7 +48,7 @@ def clean_env(**more):
 
 
 # What is before a program: nothing, the guard alone, and what else tine does for libpq's programs.
-GUARDS = {'bare': None, 'tine': ['--no-revive'], 'revive': []}
+GUARDS = {'bare': None, 'tine': ['--no-revive'], 'revive': [], 'pool': ['--pool', '5']}
 
 
 class Guard:
