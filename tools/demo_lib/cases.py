@@ -17,6 +17,10 @@ OPENED_AT_IMPORT = 3  # by the examples' application, in the parent
 EXAMPLES = os.path.join(procs.ROOT, 'examples')
 TRANSPORT_NAMES = {'tls': 'TLS', 'plain': 'plain'}
 
+# What is before the command: nothing, or `tine run` with these options.
+BARE = 'bare'
+RUNS = {BARE: None, 'guard': ['--no-revive'], 'tine': [], 'pool': ['--pool', '4']}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -24,7 +28,7 @@ class Case:
     program: str            # gunicorn or celery
     transport: str          # tls or plain
     pre_ping: bool
-    tine: bool
+    run: str                # of RUNS
     url_in_file: bool = False
     autocommit: bool = False
 
@@ -33,7 +37,11 @@ class Case:
         """For the table; the mark is explained under it."""
         mark = '*' if self.url_in_file else '+' if self.autocommit else ''
         return (self.program + mark, TRANSPORT_NAMES[self.transport],
-                'on' if self.pre_ping else 'off', 'tine' if self.tine else 'bare')
+                'on' if self.pre_ping else 'off', self.run)
+
+    @property
+    def tine(self):
+        return self.run != BARE
 
     def __str__(self):
         return '%s, %s, pre-ping %s, %s' % self.columns
@@ -64,15 +72,16 @@ class Result:
 
 
 def all_cases():
-    """Bare and tine one after the other, so that the table compares neighbours."""
-    cases = [Case(program, transport, pre_ping, tine)
-             for program in ('gunicorn', 'celery') for transport in ('tls', 'plain')
-             for pre_ping in (False, True) for tine in (False, True)]
+    """The runs of one setting one after the other, so that the table compares neighbours."""
+    runs = {'tls': [*RUNS], 'plain': [BARE, 'tine']}
+    cases = {program: [Case(program, transport, pre_ping, run) for transport in runs
+                       for pre_ping in (False, True) for run in runs[transport]]
+             for program in ('gunicorn', 'celery')}
     # No port to be found in the environment: tine has to know the connections by their first bytes.
-    by_first_bytes = Case('gunicorn', 'tls', True, True, url_in_file=True)
+    by_first_bytes = Case('gunicorn', 'tls', True, 'guard', url_in_file=True)
     # One statement and one reply in each request: a swapped reply looks like a right one.
-    autocommit = [Case('gunicorn', 'plain', True, tine, autocommit=True) for tine in (False, True)]
-    return cases[:8] + [by_first_bytes] + autocommit + cases[8:]
+    autocommit = [Case('gunicorn', 'plain', True, run, autocommit=True) for run in runs['plain']]
+    return cases['gunicorn'] + [by_first_bytes] + autocommit + cases['celery']
 
 
 class Runner:
@@ -128,7 +137,7 @@ class Runner:
             'celery': ['celery', '-A', 'tasks', 'worker', '--pool', 'prefork', '--concurrency',
                        WORKERS, '--without-gossip', '--without-mingle', '--loglevel', 'info'],
         }[case.program]
-        tine = procs.tine_command() if case.tine else []
+        tine = procs.tine_command(*RUNS[case.run]) if case.tine else []
         return [*tine, *map(str, command)], env
 
     def _load(self, case, proc, redis, tally, progress):

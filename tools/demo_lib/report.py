@@ -136,7 +136,8 @@ HEADINGS = ('program', 'over', 'pre-ping', 'run', 'requests', 'correct', 'failed
             'WRONG ROWS', 'shared', 'kept')
 TEXT_COLUMNS = 4
 LEGEND = (
-    'run:    bare, or under `tine run`; nothing else differs.',
+    'run:    bare; guard: `tine run --no-revive`; tine: `tine run`; pool: `tine run --pool 4`;',
+    '        nothing else differs.',
     'shared: PostgreSQL sessions that answered a process which had not opened them.',
     'kept:   sessions of the parent (opened at import) that were still alive at the end.',
     '*       the database URL is in a file, not in the environment: tine is told no port.',
@@ -218,7 +219,8 @@ def show_verdict(terminal, results):
     for said in guarded[0].severed[:1]:
         terminal.line('  it says, once for each fork: %s' % said)
     for text in (
-            'with pre-ping: no failure; without: at most %d clean losses (%d workers x %d inherited'
+            'no failure, with and without pre-ping',
+            'the guard alone without pre-ping: at most %d clean losses (%d workers x %d inherited'
             ' connections)' % (promises.LOSSES_ALLOWED, WORKERS, OPENED_AT_IMPORT),
             'always: no wrong row, no shared session, every session of the parent kept'):
         terminal.line('  promised ' + text)
