@@ -232,3 +232,22 @@ def test_no_password_is_told(server, tmp_path):
     assert server.password not in told
 
 
+
+
+# psycopg 3 sets its notice receiver between PQconnectStart() and the first PQconnectPoll().
+NOTICES = """
+import psycopg
+heard, pids = [], set()
+for number in range(4):
+    with psycopg.connect('') as conn:
+        conn.add_notice_handler(lambda notice: heard.append((number, notice.message_primary)))
+        conn.execute("do $$ begin raise notice 'heard'; end $$")
+        pids.add(conn.info.backend_pid)
+assert heard == [(number, 'heard') for number in range(4)], heard
+print(len(pids))
+"""
+
+
+def test_a_notice_receiver_is_the_next_ones(server):
+    done = run(server, ['--pool', 2], PYTHON, '-c', NOTICES)
+    assert lines(done) == ['1'] and done.stderr == ''

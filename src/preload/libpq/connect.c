@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "preload/libpq/budget.h"
+#include "preload/libpq/dress.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -179,6 +180,27 @@ char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
 	if (record && record->copy == copy && record->refusal)
 		return record->refusal;
 	return copy->real.PQerrorMessage(conn);
+}
+
+PQconninfoOption *tine_wrap_PQconninfo(struct tine_copy *copy, PGconn *conn)
+{
+	PQconninfoOption *options = copy->real.PQconninfo(conn);
+	const struct tine_record *record = tine_record_find(conn);
+
+	if (options && record && record->copy == copy)
+		tine_login_say(record, options);
+	return options;
+}
+
+PQnoticeReceiver tine_wrap_PQsetNoticeReceiver(struct tine_copy *copy, PGconn *conn,
+					       PQnoticeReceiver receiver, void *argument)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	/* NULL only asks. */
+	if (receiver && record && record->copy == copy)
+		tine_dress_hears(record, receiver, argument);
+	return copy->real.PQsetNoticeReceiver(conn, receiver, argument);
 }
 
 /* The program opens a new session itself, which is this process's.

@@ -31,8 +31,15 @@ void tine_dress_note(struct tine_record *record)
 
 	/* NULL asks without changing anything. A new connection has libpq's own, without argument.
 	 */
-	stay->receiver = real->PQsetNoticeReceiver(record->conn, NULL, NULL);
-	stay->processor = real->PQsetNoticeProcessor(record->conn, NULL, NULL);
+	stay->own_receiver = real->PQsetNoticeReceiver(record->conn, NULL, NULL);
+	stay->own_processor = real->PQsetNoticeProcessor(record->conn, NULL, NULL);
+	tine_dress_hears(record, stay->own_receiver, NULL);
+}
+
+void tine_dress_hears(struct tine_record *record, PQnoticeReceiver receiver, void *argument)
+{
+	record->stay.receiver = receiver;
+	record->stay.receiver_argument = argument;
 }
 
 static void drop_notifications(const struct tine_real *real, PGconn *conn)
@@ -48,8 +55,9 @@ bool tine_dress_restore(struct tine_record *record)
 	const struct tine_real *real = &record->copy->real;
 	PGconn *conn = record->conn;
 
-	real->PQsetNoticeReceiver(conn, record->stay.receiver, NULL);
-	real->PQsetNoticeProcessor(conn, record->stay.processor, NULL);
+	tine_dress_hears(record, record->stay.own_receiver, NULL);
+	real->PQsetNoticeReceiver(conn, record->stay.own_receiver, NULL);
+	real->PQsetNoticeProcessor(conn, record->stay.own_processor, NULL);
 	real->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	if (real->PQsetErrorContextVisibility)
 		real->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
@@ -110,7 +118,8 @@ int tine_dress_read(struct tine_record *record, int64_t until_ns)
 
 	real->PQsetNoticeReceiver(conn, hear, &hearing);
 	rc = read_answers(real, conn, until_ns);
-	real->PQsetNoticeReceiver(conn, record->stay.receiver, NULL);
+	/* The program may have it already, between PQconnectStart() and PQconnectPoll(). */
+	real->PQsetNoticeReceiver(conn, record->stay.receiver, record->stay.receiver_argument);
 	drop_notifications(real, conn);
 	return hearing.is_farewell ? -1 : rc;
 }

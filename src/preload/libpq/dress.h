@@ -9,8 +9,11 @@
 
 #include "preload/libpq/record.h"
 
-/** Note how a new connection looks. */
+/** Note how a new connection looks, before the program has it. */
 void tine_dress_note(struct tine_record *record);
+
+/** The program has set a notice receiver. */
+void tine_dress_hears(struct tine_record *record, PQnoticeReceiver receiver, void *argument);
 
 /** Make it look new again. @return false when it cannot be */
 bool tine_dress_restore(struct tine_record *record);

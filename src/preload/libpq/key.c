@@ -131,26 +131,28 @@ bool tine_key_make(struct tine_key *ret, const struct tine_login *login)
 	return true;
 }
 
+const char *tine_key_given(const struct tine_login *login, const char *keyword)
+{
+	const char *given = NULL;
+
+	for (int i = 0; login->keywords && login->keywords[i]; i++)
+		if (login->values[i] && *login->values[i] &&
+		    strcmp(login->keywords[i], keyword) == 0)
+			given = login->values[i];
+	return given;
+}
+
 const char *tine_key_application(const struct tine_login *login)
 {
-	const char *name = NULL, *fallback = NULL, *variable = getenv("PGAPPNAME");
+	const char *name;
 
 	if (!has_name_apart(login))
 		return NULL;
-	for (int i = 0; login->keywords[i]; i++) {
-		const char *value = login->values[i];
-
-		if (!value || !*value)
-			continue;
-		if (strcmp(login->keywords[i], "application_name") == 0)
-			name = value;
-		else if (strcmp(login->keywords[i], "fallback_application_name") == 0)
-			fallback = value;
-	}
+	name = tine_key_given(login, "application_name");
 	if (!name)
-		name = variable;
+		name = getenv("PGAPPNAME");
 	if (!name)
-		name = fallback;
+		name = tine_key_given(login, "fallback_application_name");
 	return name ? name : "";
 }
 

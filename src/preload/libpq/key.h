@@ -45,6 +45,9 @@ static inline bool tine_key_is(const struct tine_key *a, const struct tine_key *
  *  @return borrowed, "" for none; NULL: the key covers it */
 const char *tine_key_application(const struct tine_login *login);
 
+/** What a login by keywords says of one, the last of several. @return borrowed, or NULL */
+const char *tine_key_given(const struct tine_login *login, const char *keyword);
+
 /** May a service file have a say in it? */
 bool tine_key_has_service(const struct tine_login *login);
 

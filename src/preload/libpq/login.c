@@ -62,6 +62,38 @@ static PGconn *refuse(struct tine_copy *copy, const char *why)
 
 /* ---- a login -------------------------------------------------------------------------------- */
 
+static void set_name(char **ret, const char *name)
+{
+	free(*ret);
+	*ret = name ? strdup(name) : NULL;
+}
+
+/* What a new connection would say, of a name that the key does not cover. */
+static void note_asked(PGconn *conn, const struct tine_login *login, const char *identity)
+{
+	struct tine_record *record = tine_record_find(conn);
+	const char *given = tine_key_given(login, "application_name");
+
+	record->stay.is_handed_on = true;
+	if (!given)
+		given = getenv("PGAPPNAME");
+	set_name(&record->stay.asked_name, identity ? identity : given);
+	set_name(&record->stay.asked_fallback, tine_key_given(login, "fallback_application_name"));
+}
+
+void tine_login_say(const struct tine_record *record, PQconninfoOption *options)
+{
+	const struct tine_stay *stay = &record->stay;
+
+	if (!stay->is_handed_on)
+		return;
+	for (; options->keyword; options++)
+		if (strcmp(options->keyword, "application_name") == 0)
+			set_name(&options->val, stay->asked_name);
+		else if (strcmp(options->keyword, "fallback_application_name") == 0)
+			set_name(&options->val, stay->asked_fallback);
+}
+
 static PGconn *connect_as_is(const struct tine_copy *copy, const struct tine_login *login,
 			     bool is_start)
 {
@@ -124,7 +156,7 @@ void tine_login_done(struct tine_record *record, bool ok)
 PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start)
 {
 	char identity[128];
-	const char *name = NULL;
+	const char *name = NULL, *plain = NULL;
 	struct tine_key key;
 	bool has_key;
 	PGconn *conn;
@@ -132,10 +164,12 @@ PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool i
 	login->copy = (int)copy->number;
 	has_key = tine_park_is_on() && tine_key_make(&key, login);
 	if (has_key) {
-		name = tine_key_application(login);
+		name = plain = tine_key_application(login);
 		if (name)
 			name = tine_budget_identity(name, identity, sizeof(identity));
 		conn = tine_park_take(copy, &key, name, is_start);
+		if (conn && name)
+			note_asked(conn, login, name != plain ? name : NULL);
 		if (conn)
 			return conn;
 	}

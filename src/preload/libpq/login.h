@@ -22,6 +22,9 @@ PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool i
 /** One that was begun has come to its end. */
 void tine_login_done(struct tine_record *record, bool ok);
 
+/** PQconninfo() of a connection that was another login's: the names are this one's. */
+void tine_login_say(const struct tine_record *record, PQconninfoOption *options);
+
 /** PQerrorMessage() says this of it from now on; NULL: what libpq has to say. */
 void tine_login_refuse(struct tine_record *record, const char *why);
 

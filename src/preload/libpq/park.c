@@ -161,6 +161,8 @@ void tine_park_finish(struct tine_record *record)
 
 	tine_cancel_forget(record);
 	tine_files_free(&record->stay.files);
+	free(record->stay.asked_name);
+	free(record->stay.asked_fallback);
 	free(record->refusal);
 	tine_record_remove(record);
 	copy->real.PQfinish(conn);
@@ -223,6 +225,7 @@ void tine_park_coming(struct tine_record *record, const struct tine_key *key, co
 	if (!key)
 		return;
 	stay->is_poolable = true;
+	tine_dress_note(record);
 	stay->key = *key;
 	stay->has_service = has_service;
 	stay->has_name_apart = name;
@@ -241,7 +244,6 @@ void tine_park_born(struct tine_record *record)
 	/* Spread by a tenth, so that they do not all end at once. */
 	stay->expires_ns =
 		tine_clock_ns() + age_ns - (int64_t)tine_random((uint64_t)age_ns / 10 + 1);
-	tine_dress_note(record);
 	options = real->PQconninfo(record->conn);
 	tine_files_free(&stay->files);
 	stay->is_poolable = options && !is_replication(options) &&

@@ -33,11 +33,17 @@ struct tine_stay {
 	struct tine_files files;
 	int64_t expires_ns, parked_ns;
 	bool has_cancels;
-	PQnoticeReceiver receiver;
-	PQnoticeProcessor processor;
+	PQnoticeReceiver receiver; /* as it is set now, and its argument */
+	void *receiver_argument;
+	PQnoticeReceiver own_receiver; /* libpq's, whose argument is NULL */
+	PQnoticeProcessor own_processor;
 	bool has_service, has_name_apart;
 	char name[TINE_STAY_NAME];       /* the application's, as the session has it */
 	char first_name[TINE_STAY_NAME]; /* ... and had it when it was new */
+	/* What the login said that it was handed to: application_name and the fallback, each NULL
+	 * or allocated. */
+	bool is_handed_on;
+	char *asked_name, *asked_fallback;
 	struct tine_record *next, *previous;
 };
 

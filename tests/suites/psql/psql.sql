@@ -40,6 +40,9 @@ select 4 \; select 5 \; select 1/0 \; select 6;
 select 1 as a, 'x'::text as b \gdesc
 \c -reuse-previous=on "application_name=somebody"
 show application_name;
+\c
+\c
+show application_name;
 \c -reuse-previous=on "options='-c work_mem=5MB'"
 show work_mem;
 \c
