@@ -7,6 +7,10 @@
  * Prints for each round the time of one cycle: "without" a board, "again" for a second pool without
  * one, and "with" a board.
  *
+ *	checkout count with|without CYCLES
+ *
+ * does as many as it is told, for who counts instructions.
+ *
  *	checkout watched PID ROUNDS SLICE_MS
  *
  * lets a tine top run and stops it, in turns. Prints for each round the processor time of one
@@ -93,6 +97,15 @@ static void compare(int rounds, int64_t slice_ns)
 		tine_pool_free(pools[way]);
 }
 
+static void count(bool with, int cycles)
+{
+	tine_pool *pool = open_pool(with ? "bench-count" : NULL, with ? BUDGET : 0, 1);
+
+	for (int i = 0; i < cycles; i++)
+		tine_conn_release(bench_acquire(pool));
+	tine_pool_free(pool);
+}
+
 static int64_t used_ns(clockid_t clock)
 {
 	struct timespec used;
@@ -133,10 +146,13 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "time") == 0)
 		compare(bench_number(argv[2], 1), bench_number(argv[3], 1) * BENCH_NS_PER_MS);
+	else if (argc == 4 && strcmp(argv[1], "count") == 0)
+		count(strcmp(argv[2], "with") == 0, bench_number(argv[3], 1));
 	else if (argc == 5 && strcmp(argv[1], "watched") == 0)
 		watch(bench_number(argv[2], 1), bench_number(argv[3], 1),
 		      bench_number(argv[4], 1) * BENCH_NS_PER_MS);
 	else
-		bench_die("usage: checkout time ROUNDS SLICE_MS | watched PID ROUNDS SLICE_MS");
+		bench_die(
+			"usage: checkout time ROUNDS SLICE_MS | count with|without CYCLES | watched PID ROUNDS SLICE_MS");
 	return 0;
 }
