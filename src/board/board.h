@@ -43,6 +43,7 @@ struct tine_board {
 	_Atomic int look_from;    /* the permit that is looked at next, see ended.c */
 	int floor, ceiling;
 	bool made_here;
+	bool inherited; /* the mapping is a parent's, and its other children have it too */
 	char application[64];
 	char path[PATH_MAX];
 };
@@ -63,7 +64,8 @@ int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, 
 void tine_board_close(struct tine_board *board);
 
 /** Become a member, once per process. @return 0, -EAGAIN when all places are taken, -ESTALE when
- * the board is being removed since nobody is on it any more (close it and open it again), or -errno
+ * the board is being removed since nobody is on it any more (close it and open it again; a board
+ *  that was inherited is used all the same, since its heirs have no other in common), or -errno
  *  when the process cannot read about itself in /proc */
 int tine_board_enlist(struct tine_board *board);
 

@@ -135,7 +135,7 @@ int tine_board_enlist(struct tine_board *board)
 		return -EAGAIN;
 	board->place = place;
 	board->owner = tine_owner_word(place, tine_place_generation(live));
-	if (atomic_load(&map->dead)) {
+	if (atomic_load(&map->dead) && !board->inherited) {
 		tine_board_unlist(board);
 		return -ESTALE;
 	}
@@ -151,6 +151,7 @@ void tine_board_left(struct tine_board *board)
 	for (int i = 0; i < TINE_BOARD_HELD_WORDS; i++)
 		atomic_store_explicit(&board->held[i], 0, memory_order_relaxed);
 	board->made_here = false;
+	board->inherited = true;
 }
 
 int tine_board_worker(const struct tine_board *board)
@@ -178,6 +179,7 @@ void tine_board_unlist(struct tine_board *board)
 	if (tine_owner_word(place, tine_place_generation(word)) == board->owner)
 		free_place(board->map, place, word);
 	tine_board_left(board);
+	board->inherited = false;
 	tine_permit_divide(board->map);
 	tine_waiter_call(board);
 }

@@ -114,6 +114,40 @@ static void daemonise(struct tine_board *board)
 	atomic_store(&rig_word[2], 1);
 }
 
+static pid_t heir(struct tine_board *board, bool gets_one)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	rig_end_with_parent();
+	tine_board_left(board);
+	rig_await(&rig_word[0], 1 + !gets_one);
+	CHECK_INT(tine_board_enlist(board), ==, 0);
+	CHECK_INT(tine_permit_take(board, -1) >= 0, ==, gets_one);
+	atomic_fetch_add(&rig_word[0], 1);
+	rig_await(&rig_word[0], 3);
+	_exit(0);
+}
+
+/* Who made the board is gone, and the board with it, before its children needed it. */
+TEST(the_heirs_of_a_removed_board_share_it)
+{
+	struct tine_board board;
+	char path[PATH_MAX];
+	pid_t first, second;
+
+	rig_join(&board, NULL, 1);
+	strcpy(path, board.path);
+	first = heir(&board, true);
+	second = heir(&board, false);
+	tine_board_close(&board);
+	CHECK_INT(access(path, F_OK), <, 0);
+	atomic_store(&rig_word[0], 1);
+	check_child(first);
+	check_child(second);
+}
+
 TEST(after_a_double_fork_permits_follow_who_lives)
 {
 	struct tine_board board;
@@ -412,6 +446,7 @@ TEST(the_new_program_takes_over_from_the_old_one)
 
 CHECK_TABLE(T(workers_have_the_lowest_free_number), T(a_child_is_a_member_of_its_own),
 	    T(a_child_that_does_not_join_takes_nothing_with_it),
+	    T(the_heirs_of_a_removed_board_share_it),
 	    T(after_a_double_fork_permits_follow_who_lives),
 	    T(what_the_killed_had_comes_back_within_a_second), T(a_zombie_is_dead),
 	    T(who_has_threads_left_is_alive), T(who_is_stopped_keeps_what_it_has),
