@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "pool/seek.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "pool/error.h"
 #include "pool/event.h"
@@ -22,25 +24,50 @@ bool tine_seek_is_live(const struct tine_pool *pool)
 	return false;
 }
 
+/* Sessions that are terminated one by one are no outage, though one of them be at its beginning:
+ * the server is there and had let us in. One that shuts down says so at the next attempt. */
+static bool forgive(struct tine_acquire *acquire)
+{
+	bool ended = strcmp(acquire->error.sqlstate, "57P01") == 0 ||
+		     (acquire->error.status == TINE_E_LOST && !acquire->slot->work.silent);
+
+	if (acquire->forgave || !ended)
+		return false;
+	acquire->forgave = true;
+	acquire->pool->tally.open_failed++;
+	acquire->pool->tally.last_error = acquire->error;
+	return true;
+}
+
+static bool may_try_again(const struct tine_acquire *acquire)
+{
+	const struct tine_pool *pool = acquire->pool;
+
+	return pool->config.connect_retry ? !tine_error_is_permanent(acquire->error.status)
+					  : tine_seek_is_live(pool);
+}
+
 enum tine_look tine_seek_connect_failed(struct tine_acquire *acquire)
 {
 	struct tine_pool *pool = acquire->pool;
 	struct tine_slot *slot = acquire->slot;
-	bool patient;
+	bool again;
 
 	acquire->error = slot->work.error;
 	tine_pool_lock(pool);
+	again = forgive(acquire);
 	tine_acquire_attach(acquire, NULL);
-	tine_outage_begin(pool, &acquire->error);
-	patient = tine_acquire_is_patient(acquire) &&
-		  (pool->config.connect_retry ? !tine_error_is_permanent(acquire->error.status)
-					      : tine_seek_is_live(pool));
+	if (!again) {
+		tine_outage_begin(pool, &acquire->error);
+		again = may_try_again(acquire);
+	}
+	again = again && tine_acquire_is_patient(acquire);
 	tine_pool_unlock(pool);
 	tine_slot_retire(slot, TINE_CAUSE_DEAD, &acquire->error);
 	tine_pool_lock(pool);
 	tine_queue_alarm(pool);
 	tine_pool_unlock(pool);
-	return patient ? TINE_LOOK_AGAIN : TINE_LOOK_FAILED;
+	return again ? TINE_LOOK_AGAIN : TINE_LOOK_FAILED;
 }
 
 /* Who was about to tell news by futex has done so once the lock is free. */

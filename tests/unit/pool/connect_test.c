@@ -142,6 +142,65 @@ TEST(during_an_outage_acquires_fail_at_once_with_its_cause_and_age)
 	rig_close(pool);
 }
 
+#define TERMINATED "FATAL:  57P01: terminating connection due to administrator command\n"
+
+static void end_the_first(const struct fake_session *session, struct fake_plan *plan)
+{
+	plan->refusal = session->id == 1 ? TERMINATED : NULL;
+}
+
+TEST(a_session_that_is_terminated_while_it_begins_is_no_outage)
+{
+	tine_pool *pool = rig_pool(2, 0);
+
+	fake_on_connect = end_the_first;
+	rig_release(rig_acquire(pool));
+	CHECK_INT(sessions(), ==, 2);
+	CHECK_INT(rig_stats(pool).open_failed, ==, 1);
+	CHECK_STR(rig_stats(pool).last_error.sqlstate, "57P01");
+	RIG_EXPECT(pool, 1, 1, 0, 0);
+	rig_close(pool);
+}
+
+static void end_the_first_setup(struct fake_session *session, const char *sql,
+				struct fake_reply *reply)
+{
+	(void)sql;
+	if (session->id == 1)
+		*reply = (struct fake_reply){ .answer = FAKE_FAREWELL, .sqlstate = "57P01" };
+}
+
+TEST(nor_is_one_that_is_terminated_while_it_is_set_up)
+{
+	tine_pool_config config = rig_config(2, 0);
+	tine_pool *pool;
+
+	config.on_connect_sql = "set work_mem = '64MB'";
+	fake_on_query = end_the_first_setup;
+	pool = rig_open(&config);
+	rig_release(rig_acquire(pool));
+	CHECK_INT(sessions(), ==, 2);
+	CHECK_INT(rig_stats(pool).open_failed, ==, 1);
+	RIG_EXPECT(pool, 1, 1, 0, 0);
+	rig_close(pool);
+}
+
+TEST(a_server_that_terminates_all_of_them_is_one)
+{
+	tine_pool *pool = rig_pool(2, 0);
+	tine_error error;
+
+	clock_freeze();
+	begin_to_refuse(TERMINATED);
+	rig_refused(pool, RIG_LONG_MS, TINE_E_STARTING);
+	CHECK_INT(sessions(), ==, 2);
+	error = rig_refused(pool, RIG_LONG_MS, TINE_E_STARTING);
+	CHECK_CONTAINS(error.text, "s ago");
+	CHECK_INT(sessions(), ==, 2);
+	RIG_EXPECT(pool, 0, 0, 0, 0);
+	rig_close(pool);
+}
+
 TEST(attempts_become_rarer_but_not_rarer_than_one_a_second)
 {
 	tine_pool *pool = rig_pool(2, 0);
@@ -480,6 +539,9 @@ CHECK_TABLE(T(a_failed_connect_takes_no_place), T(each_kind_of_failure_has_a_sta
 	    T(a_server_that_says_nothing_is_given_connect_timeout),
 	    T(no_descriptor_left_is_told_and_nothing_is_lost),
 	    T(during_an_outage_acquires_fail_at_once_with_its_cause_and_age),
+	    T(a_session_that_is_terminated_while_it_begins_is_no_outage),
+	    T(nor_is_one_that_is_terminated_while_it_is_set_up),
+	    T(a_server_that_terminates_all_of_them_is_one),
 	    T(attempts_become_rarer_but_not_rarer_than_one_a_second),
 	    T(a_wrong_password_is_not_tried_over_and_over),
 	    T(connect_retry_keeps_trying_until_the_server_is_back),
