@@ -104,6 +104,7 @@ LoadModule authz_core_module %(modules)s/mod_authz_core.so
 LoadModule dir_module %(modules)s/mod_dir.so
 LoadModule php_module %(php)s
 User %(user)s
+Group %(group)s
 StartServers 2
 MaxRequestWorkers 4
 DocumentRoot %(directory)s/www
@@ -123,7 +124,8 @@ def apache_site(site, port):
     shutil.copy(APPS + '/web.php', site.path('www/index.php'))
     write(site, 'apache.conf', APACHE % {
         'directory': site.directory, 'port': port, 'modules': modules, 'php': php[-1],
-        'user': 'www-data' if os.geteuid() == 0 else '#%d' % os.geteuid()})
+        'user': 'www-data' if os.geteuid() == 0 else '#%d' % os.geteuid(),
+        'group': 'www-data' if os.geteuid() == 0 else '#%d' % os.getegid()})
     return ['-f', site.path('apache.conf')]
 
 
@@ -149,7 +151,8 @@ def environment(site, redis):
     env = site.configure('tls13', connections=2, witness=site.path('witness'), redis=redis.url)
     os.chmod(site.path('app.json'), 0o644)
     os.mkdir(site.path('boards'), 0o700)
-    return {**env, 'TINE_BOARD_DIRECTORY': site.path('boards')}
+    # Apache's children, who are somebody else, look for certificates there.
+    return {**env, 'TINE_BOARD_DIRECTORY': site.path('boards'), 'HOME': site.directory}
 
 
 def inherits(words, program):
