@@ -121,7 +121,9 @@ def test_as_many_stay_as_was_said(server):
 
 
 def test_newest_comes_first(server):
-    first, second, again = steps(server, ['--pool', 2], 'open pid open pid finish finish open pid')
+    """Of those whose reset is answered; here there is nothing to be answered."""
+    first, second, again = steps(server, ['--pool', 2, '--reset', 'none'],
+                                 'open pid open pid finish finish open pid')
     assert again == second and first != second
 
 

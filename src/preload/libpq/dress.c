@@ -136,6 +136,11 @@ static int peek(const struct tine_record *record)
 	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
 }
 
+bool tine_dress_has_input(const struct tine_record *record)
+{
+	return peek(record) != 0;
+}
+
 bool tine_dress_is_dead(struct tine_record *record)
 {
 	int seen = peek(record);

@@ -24,6 +24,9 @@ bool tine_dress_restore(struct tine_record *record);
  *  @return 1 all was good; 0 not all has come; -1 it was not, or the connection is lost */
 int tine_dress_read(struct tine_record *record, int64_t until_ns);
 
+/** Is there something to be read, or the end? */
+bool tine_dress_has_input(const struct tine_record *record);
+
 /** Has the server closed it, as far as can be told without asking it? */
 bool tine_dress_is_dead(struct tine_record *record);
 

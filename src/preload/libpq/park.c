@@ -66,21 +66,34 @@ static bool is_of(const struct tine_record *record, const struct tine_copy *copy
 	return record->copy == copy && tine_key_is(&record->stay.key, key);
 }
 
-/* The newest of a login, taken out; and the oldest of all that is older than it may be. */
-static struct tine_record *take_newest(const struct tine_copy *copy, const struct tine_key *key)
+/* The best of a login: the newest whose reset is answered, so that nobody waits for it; if there is
+ * none, the one whose answer comes first. */
+static struct tine_record *find_best(const struct tine_copy *copy, const struct tine_key *key)
+{
+	struct tine_record *record, *found = NULL;
+
+	for (record = newest; record; record = record->stay.next)
+		if (is_of(record, copy, key)) {
+			if (!record->stay.is_reset || tine_dress_has_input(record))
+				return record;
+			found = record;
+		}
+	return found;
+}
+
+static struct tine_record *take_best(const struct tine_copy *copy, const struct tine_key *key)
 {
 	struct tine_record *record;
 
 	pthread_mutex_lock(&lock);
-	record = newest;
-	while (record && !is_of(record, copy, key))
-		record = record->stay.next;
+	record = find_best(copy, key);
 	if (record)
 		take_out(record);
 	pthread_mutex_unlock(&lock);
 	return record;
 }
 
+/* The oldest of all that is older than it may be. */
 static struct tine_record *take_oldest(int64_t expired_ns)
 {
 	struct tine_record *record;
@@ -392,7 +405,7 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 	if (!keep_most)
 		return NULL;
 	adopt();
-	while ((record = take_newest(copy, key)) != NULL) {
+	while ((record = take_best(copy, key)) != NULL) {
 		int ready = make_ready(record, name, is_start);
 
 		if (ready >= 0)
