@@ -3,12 +3,13 @@
  * The same job by a tree of processes, through libtine's pools or on connections that are held. The
  * latter is what a program has behind a proxy that pools. Usage:
  *
- *	job tine|held transaction|select PROCESSES THREADS SECONDS
+ *	job tine|held transaction|select|pause PROCESSES THREADS SECONDS
  *
  * A transaction is BEGIN, SELECT 1 and COMMIT, each with an answer of its own; a select is one
- * statement. Settings come from the environment (TINE_CONNINFO, TINE_BUDGET, ...). What is done
- * until all have begun is not counted. Prints "per_second", and "p50", "p99" and "max" of the time
- * one took, from before the acquire until after the release.
+ * statement; in a pause the server sleeps for 5 ms, and processors are not what is short. Settings
+ * come from the environment (TINE_CONNINFO, TINE_BUDGET, ...). What is done until all have begun is
+ * not counted. Prints "per_second", and "p50", "p99" and "max" of the time one took, from before
+ * the acquire until after the release.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -35,13 +36,14 @@ struct stage {
 static struct stage *stage;
 static tine_pool *pool;
 static bool is_transaction;
+static const char *statement = "SELECT 1";
 static int process_number, thread_count;
 
 static void work_once(PGconn *pg)
 {
 	if (is_transaction)
 		bench_exec(pg, "BEGIN");
-	bench_exec(pg, "SELECT 1");
+	bench_exec(pg, statement);
 	if (is_transaction)
 		bench_exec(pg, "COMMIT");
 }
@@ -157,8 +159,11 @@ int main(int argc, char **argv)
 	int processes, threads, seconds;
 
 	if (argc != 6)
-		bench_die("usage: job tine|held transaction|select PROCESSES THREADS SECONDS");
+		bench_die(
+			"usage: job tine|held transaction|select|pause PROCESSES THREADS SECONDS");
 	is_transaction = strcmp(argv[2], "transaction") == 0;
+	if (strcmp(argv[2], "pause") == 0)
+		statement = "SELECT pg_sleep(0.005)";
 	processes = bench_number(argv[3], 1);
 	thread_count = bench_number(argv[4], 1);
 	seconds = bench_number(argv[5], 1);
