@@ -84,9 +84,8 @@ static int wait_for(struct db *db, PGconn *pg, bool sending)
 static PGresult *collect(struct db *db, PGconn *pg)
 {
 	PGresult *result = NULL, *next;
-	int unsent;
 
-	while ((unsent = PQflush(pg)) == 1)
+	while (PQflush(pg) == 1)
 		if (wait_for(db, pg, true) < 0)
 			break;
 	for (;;) {

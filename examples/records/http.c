@@ -20,7 +20,7 @@
 #include "text.h"
 
 #define CONNECTIONS_MAX 1000
-#define HEADERS_BYTES 32768
+#define HEADERS_BYTES 16384
 #define IDLE_S 60
 #define DRAIN_S 1
 

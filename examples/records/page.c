@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "page.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include <sodium.h>
@@ -72,8 +73,25 @@ void page_error(struct request *request, struct reply *reply, int status, const 
 	page_reply(request, reply, status, "error", values);
 }
 
+/* Each kind of failure once a second in a process, however many requests meet it. */
+static void log_away(const struct request *request)
+{
+	static _Atomic int64_t last_s;
+	static _Atomic int last_status;
+	const tine_error *error = &request->db.error;
+	int64_t now_s = clock_ns() / 1000000000;
+
+	if (error->status == 0 || (atomic_exchange(&last_status, error->status) == error->status &&
+				   atomic_load(&last_s) == now_s))
+		return;
+	atomic_store(&last_s, now_s);
+	fprintf(stderr, "records: %s: %s: %s\n", request->db.label, tine_status_name(error->status),
+		error->text);
+}
+
 void page_away(struct request *request, struct reply *reply)
 {
+	log_away(request);
 	request->database_away = true;
 	page_error(request, reply, 503,
 		   "The database does not answer at the moment, and what you asked for is there. "

@@ -72,8 +72,10 @@ static int loop(struct service *service, tine_worker *worker)
 static int handlers(struct service *service)
 {
 	struct exchange *exchange;
+	struct queue_seat seat;
 
-	while ((exchange = queue_take(&service->queue)) != NULL)
+	queue_seat_init(&seat);
+	while ((exchange = queue_take(&service->queue, &seat)) != NULL)
 		http_answer(exchange);
 	return 0;
 }
