@@ -49,7 +49,9 @@ void documents_get(struct request *request, struct reply *reply)
 	json_object_set_new(values, "key", page_key());
 	json_object_set_new(values, "gone",
 			    json_boolean(strcmp(request_query(request, "gone"), "1") == 0));
-	json_object_set_new(values, "limit", json_integer(settings_upload_limit(request)));
+	json_object_set_new(values, "limit",
+			    json_string(
+				    text_size(&request->arena, settings_upload_limit(request))));
 	page_reply(request, reply, 200, "documents", values);
 	PQclear(rows);
 }

@@ -8,6 +8,7 @@
 #include "page.h"
 #include "service.h"
 #include "session.h"
+#include "text.h"
 
 #define GET METHOD_GET
 #define POST METHOD_POST
@@ -119,9 +120,8 @@ static void answer_too_large(struct request *request, struct reply *reply)
 		return;
 	}
 	page_error(request, reply, 413,
-		   arena_print(&request->arena,
-			       "That is more than fits: a document may have %lld bytes.",
-			       (long long)settings_upload_limit(request)));
+		   arena_print(&request->arena, "That is more than fits: a document may have %s.",
+			       text_size(&request->arena, settings_upload_limit(request))));
 }
 
 /* The word is looked at before anything is asked of the database. */

@@ -131,6 +131,15 @@ const char *text_media_type(struct arena *arena, const char *type)
 	return arena_copy(arena, type, first + 1 + second);
 }
 
+const char *text_size(struct arena *arena, int64_t size_bytes)
+{
+	const int64_t mib = INT64_C(1) << 20;
+
+	if (size_bytes > 0 && size_bytes % mib == 0)
+		return arena_print(arena, "%lld MiB", (long long)(size_bytes / mib));
+	return arena_print(arena, "%lld bytes", (long long)size_bytes);
+}
+
 /* ---- headers and forms ---------------------------------------------------------------------- */
 
 bool text_is_header_value(const char *value)

@@ -28,6 +28,9 @@ const char *text_disposition(struct arena *arena, const char *name);
 /** A type such as "text/plain", or "application/octet-stream" for what is not one. */
 const char *text_media_type(struct arena *arena, const char *type);
 
+/** A size for people: "10 MiB", "100000 bytes". */
+const char *text_size(struct arena *arena, int64_t size_bytes);
+
 /** A path of this service to go on to: begins with one '/', and a browser cannot take it for
  *  another host. @return next, or "/" */
 const char *text_next(const char *next);

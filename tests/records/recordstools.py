@@ -35,5 +35,5 @@ def upload(browser, name, data, key=None):
 
 def newest(browser):
     """(number, name) of the newest document."""
-    return re.search(r'<tr data-id="(\d+)">\s*<td><a href="[^"]*">(.*?)</a>',
+    return re.search(r'<tr data-id="(\d+)">\s*<td class="name"><a href="[^"]*">(.*?)</a>',
                      browser.get('/documents').text).groups()

@@ -54,6 +54,14 @@ TEST(media_types)
 	arena_free(&arena);
 }
 
+TEST(sizes)
+{
+	CHECK_STR(text_size(&arena, 10 << 20), "10 MiB");
+	CHECK_STR(text_size(&arena, 100000), "100000 bytes");
+	CHECK_STR(text_size(&arena, 0), "0 bytes");
+	arena_free(&arena);
+}
+
 TEST(places_to_go_on_to)
 {
 	static const char *const others[] = {
@@ -125,5 +133,5 @@ TEST(paths_of_scanners)
 		CHECK(!text_is_scanner_path(ours[i]));
 }
 
-CHECK_TABLE(T(names_of_files), T(disposition), T(media_types), T(places_to_go_on_to),
+CHECK_TABLE(T(names_of_files), T(disposition), T(media_types), T(sizes), T(places_to_go_on_to),
 	    T(numbers_of_lots), T(keys_ids_and_texts), T(paths_of_scanners))
