@@ -25,7 +25,7 @@ void health_get(struct request *request, struct reply *reply)
 
 static json_t *pool_state(tine_pool *pool)
 {
-	tine_pool_stats stats;
+	tine_pool_stats stats = { 0 };
 	int most;
 
 	if (tine_pool_status(pool, &stats) < 0)
