@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 		watch(bench_number(argv[2], 1), bench_number(argv[3], 1),
 		      bench_number(argv[4], 1) * BENCH_NS_PER_MS);
 	else
-		bench_die(
-			"usage: checkout time ROUNDS SLICE_MS | count with|without CYCLES | watched PID ROUNDS SLICE_MS");
+		bench_die("usage: checkout time ROUNDS SLICE_MS | count with|without CYCLES | "
+			  "watched PID ROUNDS SLICE_MS");
 	return 0;
 }
