@@ -2,6 +2,7 @@
 """tine run --pool: a finished connection goes to the next login, and nobody can tell."""
 import os
 import re
+import shutil
 import subprocess
 
 
@@ -234,8 +235,6 @@ def test_no_password_is_told(server, tmp_path):
     assert server.password not in told
 
 
-
-
 # psycopg 3 sets its notice receiver between PQconnectStart() and the first PQconnectPoll().
 NOTICES = """
 import psycopg
@@ -253,3 +252,41 @@ print(len(pids))
 def test_a_notice_receiver_is_the_next_ones(server):
     done = run(server, ['--pool', 2], PYTHON, '-c', NOTICES)
     assert lines(done) == ['1'] and done.stderr == ''
+
+
+PHP = '''<?php
+for ($i = 0; $i < 3; $i++) {
+    $conn = pg_connect("");
+    echo pg_fetch_result(pg_query($conn, "select pg_backend_pid()"), 0, 0), "\\n";
+    pg_close($conn);
+}
+for ($i = 0; $i < 3; $i++) {
+    $conn = new PDO("pgsql:");
+    echo $conn->query("select pg_backend_pid()")->fetchColumn(), "\\n";
+    $conn = null;
+}
+'''
+
+
+def sessions(server):
+    return server.admin_sql("select count(*) from pg_stat_activity where usename = 'app'")[0][0]
+
+
+def test_end_of_a_program_is_a_farewell(server, tmp_path):
+    """Also of PHP, which unloads libpq before its end."""
+    before = len(server.log_text())
+    steps(server, ['--pool', 2], 'open finish')
+    if shutil.which('php'):
+        script = tmp_path / 'loop.php'
+        script.write_text(PHP)
+        found = run(server, ['--pool', 2], 'php', script).stdout.split()
+        # an extension for each of the two, and one libpq
+        assert [len(set(found[:3])), len(set(found[3:]))] == [1, 1]
+    procs.wait_until(lambda: sessions(server) == 0, what='the end of all sessions')
+    assert 'could not receive data' not in server.log_text()[before:]
+
+
+@pytest.mark.parametrize('options', [[], ['--reset', 'tracked']])
+def test_threads_and_forks(server, options):
+    churn = os.path.join(os.path.dirname(SOURCE), 'churn.py')
+    run(server, ['--quiet', '--pool', 2, *options], PYTHON, churn, '3')

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/park.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,9 @@
 
 /* An answer to DISCARD ALL, or to a question whether somebody is there. */
 #define ANSWER_NS (2 * (int64_t)TINE_NS_PER_S)
+
+/* The same, where nobody will have the connection. */
+#define FAREWELL_NS (200 * (int64_t)TINE_NS_PER_MS)
 
 /* Idle for longer, a connection is asked before it is handed out: something between it and its
  * server may have dropped it without a word. */
@@ -170,8 +175,13 @@ void tine_park_finish(struct tine_record *record)
 	const struct tine_copy *copy = record->copy;
 	PGconn *conn = record->conn;
 	struct tine_claim claim;
-	int farewell_fd = tine_budget_before_end(record, &claim);
+	int farewell_fd;
 
+	/* A socket that is closed with something in it to read is torn down, which the server's log
+	 * has a line about. */
+	if (record->stay.is_reset && !tine_record_inherited(record))
+		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
+	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);
 	tine_files_free(&record->stay.files);
 	free(record->stay.asked_name);
@@ -200,6 +210,40 @@ static void sweep(int64_t now_ns)
 
 	while ((record = take_oldest(now_ns)) != NULL)
 		tine_park_finish(record);
+}
+
+/* Those that end with their process without a farewell leave a line in the server's log. Registered
+ * when OpenSSL has its own exit handlers, so ours comes first. */
+static void finish_all(void)
+{
+	if (!tine_origin_changed() && !tine_origin_is_borrowed() &&
+	    __atomic_load_n(&forks, __ATOMIC_ACQUIRE) == tine_level.forks)
+		sweep(TINE_NEVER_NS);
+}
+
+static void finish_at_exit(void)
+{
+	static atomic_flag is_registered = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&is_registered))
+		atexit(finish_all);
+}
+
+/* A program may unload what uses libpq, as PHP does with its extensions, while connections of that
+ * libpq are parked: it stays. */
+static bool keep_loaded(const struct tine_copy *copy)
+{
+	static _Atomic unsigned kept;
+	unsigned bit = 1U << copy->number;
+	Dl_info info;
+
+	if (atomic_load(&kept) & bit)
+		return true;
+	if (!dladdr((void *)copy->real.PQfinish, &info) ||
+	    !dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE))
+		return false;
+	atomic_fetch_or(&kept, bit);
+	return true;
 }
 
 /* ---- a login -------------------------------------------------------------------------------- */
@@ -326,7 +370,8 @@ bool tine_park_keep(struct tine_record *record)
 	adopt();
 	sweep(now_ns);
 	if (!may_stay(record, now_ns) || tine_budget_is_wanted(record) ||
-	    !tine_cancel_detach(record) || !tine_dress_restore(record) || !roll_back(record) ||
+	    !keep_loaded(record->copy) || !tine_cancel_detach(record) ||
+	    !tine_dress_restore(record) || !roll_back(record) ||
 	    !tine_journal_is_discardable(&record->session.journal))
 		return false;
 	if (needs_reset(record)) {
@@ -340,6 +385,7 @@ bool tine_park_keep(struct tine_record *record)
 	stay->place = TINE_STAY_PARKED;
 	stay->parked_ns = now_ns;
 	tine_budget_say_idle(record);
+	finish_at_exit();
 	surplus = put(record);
 	if (surplus)
 		tine_park_finish(surplus);
