@@ -76,7 +76,7 @@ SQLALCHEMY = Suite(
 SUITES = {suite.name: suite for suite in (
     PSYCOPG2, PSYCOPG3, SQLALCHEMY,
     replace(PSYCOPG2, name='psycopg2-wheel', wheels=('psycopg2-binary==2.9.5',),
-            short=('tests/test_async.py', 'tests/test_connection.py')),
+            short=('tests/test_connection.py',)),
     replace(PSYCOPG3, name='psycopg3-wheel', wheels=('psycopg==3.1.8', 'psycopg-binary==3.1.8'),
             short=('tests/pq', 'tests/test_connection.py'),
             env={**PSYCOPG3.env, 'PSYCOPG_IMPL': 'binary'}),

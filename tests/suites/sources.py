@@ -14,8 +14,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 
 FETCH_SECONDS = 240
+
+# For how long nobody asks again after a suite could not be had.
+RETRY_SECONDS = 600
 
 # Distribution, version: the sha256 of its sdist. None where the sdist has no tests.
 PINNED = {
@@ -45,8 +49,21 @@ def find(name, package, distribution):
         raise Unavailable('%s is not in TINE_SUITES' % os.path.basename(tree))
     with locked(tree + '.lock') if not given else contextlib.nullcontext():
         if not os.path.isdir(tree):
-            fetch(tree, (source, version), (distribution, upstream))
+            fetch_unless_in_vain(tree, (source, version), (distribution, upstream))
     return tree
+
+
+def fetch_unless_in_vain(tree, debian, sdist):
+    mark = tree + '.failed'
+    if os.path.exists(mark) and time.time() - os.path.getmtime(mark) < RETRY_SECONDS:
+        with open(mark, encoding='utf-8') as file:
+            raise Unavailable(file.read())
+    try:
+        fetch(tree, debian, sdist)
+    except Unavailable as reason:
+        with open(mark, 'w', encoding='utf-8') as file:
+            file.write(str(reason))
+        raise
 
 
 def python_with(*wheels):
