@@ -22,8 +22,8 @@ def cluster():
 
 
 def in_start_up(log):
-    """The most sessions that were on their way at the same time, by the order of the log. Those that
-    nobody wanted any more end without a word there."""
+    """The most sessions that were on their way at the same time, by the order of the log. Those
+    that nobody wanted any more end without a word there."""
     ended = {found[1] for found in OVER.finditer(log)}
     coming, most = set(), 0
     for line in log.splitlines():
