@@ -54,6 +54,9 @@ static void read_entry(const ElfW(Dyn) * entry, const void *address, struct tine
 	case DT_RELASZ:
 		linkage->data_count = entry->d_un.d_val / sizeof(*linkage->data);
 		break;
+	case DT_RELACOUNT:
+		linkage->relative_count = entry->d_un.d_val;
+		break;
 	default:
 		break;
 	}
@@ -125,7 +128,10 @@ void tine_linkage_slots(const struct dl_phdr_info *library, const struct tine_li
 			tine_linkage_visit *visit, void *context)
 {
 	visit_table(library, linkage, linkage->jumps, linkage->jumps_count, visit, context);
-	visit_table(library, linkage, linkage->data, linkage->data_count, visit, context);
+	/* The first ones, as a rule nearly all, are of no symbol. */
+	if (linkage->relative_count < linkage->data_count)
+		visit_table(library, linkage, linkage->data + linkage->relative_count,
+			    linkage->data_count - linkage->relative_count, visit, context);
 }
 
 static bool covers(const struct dl_phdr_info *library, const ElfW(Phdr) * header, uintptr_t at)

@@ -38,7 +38,7 @@ struct tine_linkage {
 	size_t symbols_count;
 	const char *names;
 	const ElfW(Rela) * jumps, *data;
-	size_t jumps_count, data_count;
+	size_t jumps_count, data_count, relative_count; /* of data the first are relative */
 };
 
 /** Read a dynamic section. What it does not say is zero. */

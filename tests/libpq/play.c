@@ -52,11 +52,16 @@ void play_expect_lost(PGconn *conn, const char *sql)
 		check_fail(__FILE__, __LINE__, "%s", PQerrorMessage(conn));
 }
 
-bool play_wait(int fd, short events)
+bool play_wait_ms(int fd, short events, int wait_ms)
 {
 	struct pollfd waits = { .fd = fd, .events = events };
 
-	return poll(&waits, 1, WAIT_MS) == 1;
+	return poll(&waits, 1, wait_ms) == 1;
+}
+
+bool play_wait(int fd, short events)
+{
+	return play_wait_ms(fd, events, WAIT_MS);
 }
 
 void play_end_session(PGconn *conn)

@@ -30,6 +30,7 @@ void play_end_session(PGconn *conn);
 
 /** Wait with a deadline for fd. */
 bool play_wait(int fd, short events);
+bool play_wait_ms(int fd, short events, int wait_ms);
 
 /** How many descriptors are open. */
 int play_count_fds(void);

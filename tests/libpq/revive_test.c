@@ -314,6 +314,58 @@ TEST(libpqs_own_state)
 		  PQSHOW_CONTEXT_ALWAYS);
 }
 
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void expect_cancelled(PGconn *conn, PGcancel *cancel)
+{
+	char error[256];
+	PGresult *result;
+
+	CHECK(PQsendQuery(conn, "select pg_sleep(30)"));
+	do
+		CHECK(PQcancel(cancel, error, sizeof(error)));
+	while (!play_wait_ms(PQsocket(conn), POLLIN, 200));
+	result = PQgetResult(conn);
+	CHECK_STR(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014");
+	PQclear(result);
+	CHECK(!PQgetResult(conn));
+}
+
+/* What was made for the old session cancels the new one's statement. */
+TEST(cancelled_after_the_end)
+{
+	PGconn *conn = play_open();
+	PGcancel *cancel = PQgetCancel(conn);
+
+	for (int i = 0; i < 2; i++) {
+		play_end_session(conn);
+		play_ask(conn, "select 1");
+		expect_cancelled(conn, cancel);
+	}
+	PQfreeCancel(cancel);
+}
+
+/* ... and not the parent's. */
+TEST(cancelled_in_a_child)
+{
+	PGconn *conn = play_open();
+	PGcancel *cancel = PQgetCancel(conn);
+	PGresult *result;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		play_ask(conn, "select 1");
+		expect_cancelled(conn, cancel);
+		PQfreeCancel(cancel);
+		_exit(0);
+	}
+	CHECK(PQsendQuery(conn, "select pg_sleep(2)"));
+	check_child(pid);
+	result = PQgetResult(conn);
+	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
+	PQclear(result);
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* A program that closed the number itself, and then opened a file. */
@@ -459,6 +511,6 @@ TEST(never_sends_twice)
 CHECK_TABLE(T(inherited), T(inherited_without_handlers), T(inherited_in_a_transaction), T(ended),
 	    T(ended_before_each_function), T(ended_in_a_transaction), T(ended_nonblocking),
 	    T(ended_and_watched), T(inherited_and_watched), T(ended_before_a_pipeline),
-	    T(ended_in_a_pipeline), T(libpqs_own_state), T(leaves_somebody_elses_file_alone),
-	    T(inherited_and_closed), T(two_threads), T(fork_while_another_thread_reopens),
-	    T(never_sends_twice))
+	    T(ended_in_a_pipeline), T(libpqs_own_state), T(cancelled_after_the_end),
+	    T(cancelled_in_a_child), T(leaves_somebody_elses_file_alone), T(inherited_and_closed),
+	    T(two_threads), T(fork_while_another_thread_reopens), T(never_sends_twice))

@@ -15,6 +15,7 @@
 static struct place {
 	const PGcancel *_Atomic cancel;           /* NULL: never used; a search ends here */
 	const struct tine_record *_Atomic record; /* NULL: its connection has changed hands */
+	PGcancel *_Atomic renewed; /* ours, of the session that its connection has by now */
 	_Atomic unsigned sending;
 	atomic_bool was_sent;
 } places[PLACES];
@@ -52,6 +53,7 @@ static bool add(const PGcancel *cancel, const struct tine_record *record)
 		    !atomic_compare_exchange_strong(&places[at].cancel, &key, RESERVED))
 			continue;
 		atomic_store(&places[at].was_sent, false);
+		atomic_store(&places[at].renewed, NULL);
 		atomic_store(&places[at].record, record);
 		atomic_store(&places[at].cancel, cancel);
 		return true;
@@ -82,6 +84,24 @@ void tine_cancel_forget(struct tine_record *record)
 		tine_cancel_detach(record);
 }
 
+/* One that is being sent may still be read, so it is left behind: a few bytes, very rarely. */
+static void drop_renewed(const struct tine_copy *copy, struct place *place, PGcancel *next)
+{
+	PGcancel *old = atomic_exchange(&place->renewed, next);
+
+	if (old && !atomic_load(&place->sending))
+		copy->real.PQfreeCancel(old);
+}
+
+void tine_cancel_renew(struct tine_record *record)
+{
+	const struct tine_copy *copy = record->copy;
+
+	for (size_t i = 0; i < PLACES && record->stay.has_cancels; i++)
+		if (atomic_load(&places[i].record) == record)
+			drop_renewed(copy, &places[i], copy->real.PQgetCancel(record->conn));
+}
+
 /* ---- wrappers ------------------------------------------------------------------------------- */
 
 PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
@@ -105,6 +125,7 @@ void tine_wrap_PQfreeCancel(struct tine_copy *copy, PGcancel *cancel)
 		/* Its connection is not told to forget that it was used. */
 		if (!atomic_load(&place->was_sent))
 			atomic_store(&place->record, NULL);
+		drop_renewed(copy, place, NULL);
 		atomic_store(&place->cancel, REMOVED);
 	}
 	copy->real.PQfreeCancel(cancel);
@@ -120,8 +141,10 @@ int tine_wrap_PQcancel(struct tine_copy *copy, PGcancel *cancel, char *error, in
 	atomic_fetch_add(&place->sending, 1);
 	/* Without a connection: as the server does with a request for a session that is over. */
 	if (atomic_load(&place->record)) {
+		PGcancel *renewed = atomic_load(&place->renewed);
+
 		atomic_store(&place->was_sent, true);
-		rc = copy->real.PQcancel(cancel, error, error_size);
+		rc = copy->real.PQcancel(renewed ? renewed : cancel, error, error_size);
 	}
 	atomic_fetch_sub(&place->sending, 1);
 	return rc;

@@ -9,6 +9,9 @@
  * being sent its connection does not change hands. Both sides raise a flag before they look at the
  * other's.
  *
+ * A connection that was opened anew has another session, with another key: what the program holds
+ * is of the old one, a parent's perhaps. So a PGcancel of ours is sent in its place.
+ *
  * Owns a table of fixed size. Locks: none, since PQcancel() is async-signal-safe; words are
  * changed by compare-and-swap. A PGcancel that finds no room makes its connection one that is never
  * kept. Fork: the table is copied; a child's PGcancels are of severed connections.
@@ -22,6 +25,9 @@
  *  @return false: one of them is being used, or cannot be told; the connection cannot change hands
  */
 bool tine_cancel_detach(struct tine_record *record);
+
+/** The connection has another session now: its PGcancels reach that one. */
+void tine_cancel_renew(struct tine_record *record);
 
 /** The connection is finished; so is what is known of its PGcancels. */
 void tine_cancel_forget(struct tine_record *record);

@@ -12,6 +12,7 @@
 #include "preload/libpq/alive.h"
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/cancel.h"
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
@@ -235,6 +236,7 @@ static bool open_in_place(struct tine_reopening *work)
 	if (!connected)
 		return false;
 	note_new_session(record);
+	tine_cancel_renew(record);
 	tine_watch_again(record->session.fd, work->watches, work->watches_count);
 	record->copy->real.PQsetnonblocking(record->conn, work->is_nonblocking);
 	if (!restore(record, until_ns)) {
