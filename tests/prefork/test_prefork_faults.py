@@ -43,7 +43,7 @@ def test_a_unit_that_hangs_is_told_then_aborted(tmp_path):
         assert crew.end() == 0
         crew.wait_log("'hang for ever' is late: 0")
         crew.wait_log(r"gets SIGABRT \(timeout\)")
-        crew.wait_log(r"pid %d was ended by SIGABRT \(timeout\) after 0 units, in 'hang for ever' for"
+        crew.wait_log(r"pid %d was ended by SIGABRT \(timeout\) after 0 units, in 'hang for ever' "
                       % gone.of)
 
 

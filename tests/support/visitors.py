@@ -160,7 +160,7 @@ class Tally:
     def __init__(self):
         self._lock = threading.Lock()
         self.counts = {}            # kind of request -> Counter of outcomes
-        self.softs = []             # (began, ended) of soft answers
+        self.softs = []             # (kind, began, ended) of soft answers
         self.troubles = []          # texts of what failed or was wrong, the first of them
         self.again = 0
         self.times = []             # seconds of each request
@@ -171,9 +171,16 @@ class Tally:
             self.times.append(answer.seconds)
             self.again += answer.again
             if outcome == SOFT:
-                self.softs.append((answer.began, answer.ended))
+                self.softs.append((kind, answer.began, answer.ended))
             elif outcome in (FAILED, WRONG) and len(self.troubles) < KEPT_ERRORS:
                 self.troubles.append('%s %s: %s %s' % (kind, outcome, why, answer))
+
+    def strays(self, windows, grace_s):
+        """How many reads were soft outside of these windows, in which there was no database. A
+        write that says so is sent again, whatever the cause."""
+        with self._lock:
+            return sum(not any(window.holds(began, ended, grace_s) for window in windows)
+                       for kind, began, ended in self.softs if not kind.startswith('write'))
 
     def total(self, outcome=None):
         """How many had an outcome; all of them without one."""
