@@ -21,6 +21,7 @@ MODES = {
     'guard': ['--no-revive'],
     'revive': [],
     'pool': ['--pool', '5'],
+    'tracked': ['--pool', '5', '--reset', 'tracked'],
 }
 
 SETTINGS = {'max_prepared_transactions': '10'}      # for two-phase commit

@@ -52,7 +52,7 @@ def script(server, prefix, path):
     return [*steady(text).splitlines(), 'exit status %d' % status]
 
 
-@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('mode', [*MODES, 'tracked'])
 @pytest.mark.parametrize('path', SCRIPTS, ids=[os.path.basename(path) for path in SCRIPTS])
 def test_script(server, tmp_path, path, mode):
     bare = script(server, [], path)
