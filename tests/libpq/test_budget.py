@@ -70,8 +70,9 @@ def work():
             conn = psycopg2.connect('')
             conn.autocommit = True
         with conn.cursor() as cursor:
-            cursor.execute('select %s::int', [turn])
-            assert cursor.fetchone() == (turn,)
+            cursor.execute("set time zone 'Asia/Tokyo'")
+            cursor.execute("select %s::int, current_setting('timezone')", [turn])
+            assert cursor.fetchone() == (turn, 'Asia/Tokyo')
         if way == 'each':
             conn.close()
             conn = None

@@ -389,8 +389,12 @@ TEST(obstacles)
 		{ "declare c cursor with hold for select 1", TINE_OBSTACLE_CURSOR, true },
 		{ "select pg_advisory_lock(1)", TINE_OBSTACLE_LOCK, true },
 		{ "select pg_catalog.\"pg_try_advisory_lock\" (1)", TINE_OBSTACLE_LOCK, true },
-		{ "select set_config('a', 'b', false)", TINE_OBSTACLE_FUNCTION, true },
-		{ "select set_config('a.b', 'b', false)", TINE_OBSTACLE_FUNCTION, false },
+		{ "select set_config('a', 'b', false) limit 0", TINE_OBSTACLE_FUNCTION, false },
+		{ "select set_config('a', 'b', false) from t", TINE_OBSTACLE_FUNCTION, false },
+		{ "select set_config('a', 'b', false), set_config('c', 'd', false)",
+		  TINE_OBSTACLE_FUNCTION, false },
+		{ "select set_config('a', 'b', $1)", TINE_OBSTACLE_FUNCTION, true },
+		{ "select set_config('a', $1, false)", TINE_OBSTACLE_FUNCTION, true },
 		{ "select set_config($1, $2, $3)", TINE_OBSTACLE_FUNCTION, false },
 		{ "select set_config('a' || 'b', 'c', true)", TINE_OBSTACLE_FUNCTION, false },
 		{ "select set_config(set_config('a', 'b', true), 'c', true)",
@@ -487,6 +491,23 @@ TEST(custom_settings_stay_for_ever)
 	CHECK(!tine_journal_is_discardable(&journal));
 }
 
+TEST(set_config_as_frameworks_write_it)
+{
+	begin_session();
+	done("SELECT set_config('TimeZone', 'UTC', false)");
+	check_state("SELECT set_config('TimeZone', 'UTC', false)");
+	CHECK(tine_journal_is_discardable(&journal));
+	done("set time zone 'Asia/Tokyo'");
+	check_state("set time zone 'Asia/Tokyo'");
+	done_then("begin", 'T');
+	done("select pg_catalog.set_config('timezone', 'UTC', FALSE);");
+	done_then("rollback", 'I');
+	check_state("set time zone 'Asia/Tokyo'");
+	done("select pg_catalog.set_config('app.tenant', 'x', false)");
+	CHECK_CONTAINS(replay(), " | select pg_catalog.set_config('app.tenant', 'x', false)");
+	CHECK(!tine_journal_is_discardable(&journal));
+}
+
 TEST(discard_all_forgets)
 {
 	begin_session();
@@ -572,6 +593,6 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
 	    T(pipeline), T(obstacles), T(lock_that_was_asked_for_in_vain_counts),
 	    T(sequences_are_no_obstacle), T(temporary_table_that_goes_with_its_transaction),
-	    T(custom_settings_stay_for_ever), T(discard_all_forgets), T(encoding),
-	    T(strings_that_escape_by_themselves), T(more_than_it_keeps),
-	    T(lost_answer_is_no_answer))
+	    T(custom_settings_stay_for_ever), T(set_config_as_frameworks_write_it),
+	    T(discard_all_forgets), T(encoding), T(strings_that_escape_by_themselves),
+	    T(more_than_it_keeps), T(lost_answer_is_no_answer))

@@ -242,7 +242,19 @@ bool tine_budget_is_wanted(const struct tine_record *record)
 
 /* ---- lending -------------------------------------------------------------------------------- */
 
-/* Idle, and nothing was done to the session that would have to be done again. */
+/* A notification would be missed. */
+static bool listens(const struct tine_record *record)
+{
+	struct tine_journal_walk walk = { 0 };
+	struct tine_journal_step step;
+
+	while (tine_journal_next(&record->session.journal, &walk, &step))
+		if (!step.name && strncasecmp(step.sql, "listen", strlen("listen")) == 0)
+			return true;
+	return false;
+}
+
+/* Idle, and what was done to the session can be done again. */
 static bool may_be_lent(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
@@ -253,7 +265,6 @@ static bool may_be_lent(const struct tine_record *record)
 	       real->PQstatus(record->conn) == CONNECTION_OK &&
 	       (!real->PQpipelineStatus ||
 		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF) &&
-	       !record->session.journal.settings.first &&
 	       tine_journal_obstacle(&record->session.journal) == TINE_OBSTACLE_NONE &&
 	       real->PQsocket(record->conn) == record->session.fd &&
 	       fstat(record->session.fd, &st) == 0 && st.st_ino == record->session.inode;
@@ -271,6 +282,7 @@ static void lend(struct tine_record *record)
 	if (tine_keep_sever(record->session.fd) && fstat(record->session.fd, &st) == 0) {
 		record->session.inode = st.st_ino;
 		record->seat = NULL;
+		record->used_ns = 0; /* what was used just now is not looked at */
 		shutdown(fd, SHUT_WR);
 		tine_board_note(&board, TINE_BOARD_CLOSED, 0);
 		give(&record->claim, tine_board_await_end(fd));
@@ -289,7 +301,8 @@ void tine_budget_used(struct tine_record *record)
 	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
 	    atomic_load_explicit(fair, memory_order_relaxed))
 		return;
-	if (may_be_lent(record) && tine_permit_is_too_much(&board, record->claim.permit, false))
+	if (may_be_lent(record) && !listens(record) &&
+	    tine_permit_is_too_much(&board, record->claim.permit, false))
 		lend(record);
 }
 

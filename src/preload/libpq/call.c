@@ -107,8 +107,10 @@ static void end_call(struct tine_call *call, tine_effect_fn *tell, void *context
 
 	call->is_open = false;
 	effect.is_indelible = !call->has_name || strchr(call->name, '.');
-	if (call->is_local && call->has_name && effect.is_indelible)
+	if (call->has_name && effect.is_indelible && (call->is_local || call->is_session))
 		tine_call_tell_custom(call->name, tell, context);
+	if (call->is_session && call->has_name && call->has_value)
+		call->is_setting = true;
 	else if (!call->is_local || !call->has_name)
 		tell(context, &effect);
 }
@@ -122,8 +124,13 @@ static void take_argument(struct tine_call *call, const struct tine_token *token
 		for (char *c = call->name; call->has_name && *c; c++)
 			if (*c >= 'A' && *c <= 'Z')
 				*c = (char)(*c - 'A' + 'a');
+	} else if (call->argument == 1) {
+		call->has_value = call->tokens == 1 && token->kind == TINE_TOKEN_STRING;
 	} else if (call->argument == 2) {
 		call->is_local = call->tokens == 1 && tine_token_is(token, "TRUE");
+		call->is_session = call->tokens == 1 && tine_token_is(token, "FALSE");
+	} else {
+		call->has_name = false;
 	}
 }
 
@@ -166,12 +173,17 @@ void tine_call_watch(struct tine_call *call, const struct tine_token *before,
 			tell(context, &changes);
 	} else if (strcmp(name, "set_config") != 0) {
 		tell_known(name, tell, context);
-	} else if (call->is_open) {
+	} else if (call->is_open || call->is_setting) {
 		/* One in an argument of another: not looked into. */
 		tell(context, &changes);
 	} else {
 		*call = (struct tine_call){ .is_open = true, .depth = 1 };
 	}
+}
+
+void tine_call_tell_change(tine_effect_fn *tell, void *context)
+{
+	tell(context, &changes);
 }
 
 /* ---- code ----------------------------------------------------------------------------------- */

@@ -14,7 +14,8 @@
 struct tine_call {
 	bool is_open;
 	int depth, argument, tokens; /* tokens: of this argument */
-	bool is_local, has_name;
+	bool is_local, is_session, has_name, has_value;
+	bool is_setting; /* it is SET in other words, if nothing else is in the statement */
 	char name[TINE_EFFECT_KEY_BYTES];
 };
 
@@ -32,6 +33,9 @@ bool tine_call_name(const struct tine_token *token, char *ret, size_t size);
 /** Say that a setting with a dot in its name is there from now on, and that DISCARD ALL will not
  *  take it away. */
 void tine_call_tell_custom(const char *name, tine_effect_fn *tell, void *context);
+
+/** Say that a function changes the session, in a way that is not known. */
+void tine_call_tell_change(tine_effect_fn *tell, void *context);
 
 /** May this code, in any language, do something that a statement of its own would be told for? */
 bool tine_call_is_code_harmful(const char *code, size_t length);

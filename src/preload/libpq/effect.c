@@ -11,9 +11,11 @@ struct reader {
 	struct tine_lex lex;
 	struct tine_token before, token;
 	struct tine_call call;
-	int depth;    /* of parentheses: a ';' in them ends no statement */
-	bool is_over; /* the token is not of this statement any more */
-	bool is_told; /* of this text: that it is not understood */
+	int tokens;        /* of this statement */
+	bool is_qualified; /* the third of them is a dot */
+	int depth;         /* of parentheses: a ';' in them ends no statement */
+	bool is_over;      /* the token is not of this statement any more */
+	bool is_told;      /* of this text: that it is not understood */
 	const char *start;
 	struct tine_effect effect; /* of this statement, told at its end */
 	char key[TINE_EFFECT_KEY_BYTES];
@@ -100,6 +102,9 @@ static void advance(struct reader *reader)
 		reader->depth--;
 	reader->is_over = reader->token.kind == TINE_TOKEN_END ||
 			  (!reader->depth && tine_token_is_symbol(&reader->token, ';'));
+	reader->tokens += !reader->is_over;
+	if (reader->tokens == 3)
+		reader->is_qualified = tine_token_is_symbol(&reader->token, '.');
 	watch(reader);
 }
 
@@ -219,31 +224,24 @@ static void tell_setting(struct reader *reader, enum tine_effect_kind kind, cons
 /* SET SESSION CHARACTERISTICS AS TRANSACTION: other words for up to three settings. */
 static void characteristics(struct reader *reader)
 {
-	for (; !reader->is_over; advance(reader)) {
-		bool is_not = tine_token_is(&reader->before, "NOT");
+	static const struct {
+		const char *word, *key, *text;
+	} modes[] = {
+#define MODE(word, name, value) { word, name, "SET " name " = " value }
+		MODE("ONLY", "default_transaction_read_only", "on"),
+		MODE("WRITE", "default_transaction_read_only", "off"),
+		MODE("SERIALIZABLE", "default_transaction_isolation", "serializable"),
+		MODE("REPEATABLE", "default_transaction_isolation", "'repeatable read'"),
+		MODE("COMMITTED", "default_transaction_isolation", "'read committed'"),
+		MODE("UNCOMMITTED", "default_transaction_isolation", "'read uncommitted'"),
+		MODE("DEFERRABLE", "default_transaction_deferrable", "on"),
+		MODE("NOT", "default_transaction_deferrable", "off"),
+	};
 
-		if (is(reader, "ONLY") || is(reader, "WRITE"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_read_only",
-				     is(reader, "ONLY")
-					     ? "SET default_transaction_read_only = on"
-					     : "SET default_transaction_read_only = off");
-		else if (is(reader, "DEFERRABLE"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_deferrable",
-				     is_not ? "SET default_transaction_deferrable = off"
-					    : "SET default_transaction_deferrable = on");
-		else if (is(reader, "SERIALIZABLE"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_isolation",
-				     "SET default_transaction_isolation = serializable");
-		else if (is(reader, "REPEATABLE"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_isolation",
-				     "SET default_transaction_isolation = 'repeatable read'");
-		else if (is(reader, "COMMITTED"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_isolation",
-				     "SET default_transaction_isolation = 'read committed'");
-		else if (is(reader, "UNCOMMITTED"))
-			tell_setting(reader, TINE_EFFECT_SET, "default_transaction_isolation",
-				     "SET default_transaction_isolation = 'read uncommitted'");
-	}
+	for (; !reader->is_over; advance(reader))
+		for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
+			if (is(reader, modes[i].word) && !tine_token_is(&reader->before, "NOT"))
+				tell_setting(reader, TINE_EFFECT_SET, modes[i].key, modes[i].text);
 	reader->effect.kind = TINE_EFFECT_TOUCH;
 }
 
@@ -467,6 +465,20 @@ static void nothing(struct reader *reader)
 	(void)reader;
 }
 
+/* SELECT set_config('name', 'value', false), as frameworks write it. With anything beside it, it
+ * may be done for some row, or for none. */
+#define SET_CONFIG_TOKENS 9
+
+static void end_select(struct reader *reader)
+{
+	if (!reader->call.is_setting)
+		return;
+	if (reader->tokens == SET_CONFIG_TOKENS + (reader->is_qualified ? 2 : 0))
+		set_key(reader, TINE_EFFECT_SET, reader->call.name);
+	else
+		tine_call_tell_change(reader->tell, reader->context);
+}
+
 /* ---- statements ----------------------------------------------------------------------------- */
 
 static const struct {
@@ -547,6 +559,7 @@ static void read_statement(struct reader *reader)
 	read_kind(reader);
 	while (!reader->is_over)
 		advance(reader);
+	end_select(reader);
 	reader->effect.text = reader->start;
 	reader->effect.text_length = (size_t)(reader->token.start - reader->start);
 	if (reader->effect.kind == TINE_EFFECT_STRANGE)
@@ -565,8 +578,8 @@ int tine_effect_read(const char *sql, bool escapes, bool hides, tine_effect_fn *
 	int count = 0;
 
 	do {
-		reader.is_over = false;
-		reader.depth = 0;
+		reader.is_over = reader.is_qualified = false;
+		reader.depth = reader.tokens = 0;
 		memset(&reader.call, 0, sizeof(reader.call));
 		reader.token = (struct tine_token){ .kind = TINE_TOKEN_END,
 						    .start = reader.lex.at,
