@@ -134,13 +134,23 @@ extern int __register_atfork(void (*before)(void), void (*in_parent)(void), void
 			     void *library) __attribute__((weak));
 extern void *__dso_handle;
 
+/* It opens a connection for its child, and the child alone goes on with it: a session with a slot
+ * for replication, which cannot be had twice. */
+static bool hands_over(void)
+{
+	const char *file = (const char *)getauxval(AT_EXECFN);
+	const char *slash = file ? strrchr(file, '/') : NULL;
+
+	return file && strcmp(slash ? slash + 1 : file, "pg_basebackup") == 0;
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	int saved_errno = errno;
 	struct tine_settings settings = { 0 };
 
 	/* The loader keeps us out of setuid programs when our path has a slash; make sure. */
-	if (getauxval(AT_SECURE) || !__register_atfork) {
+	if (getauxval(AT_SECURE) || !__register_atfork || hands_over()) {
 		tine_track_disable();
 		return;
 	}

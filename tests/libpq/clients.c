@@ -291,6 +291,42 @@ static void leftovers(void)
 	}
 }
 
+/* Registered once and never taken out: close() does that. */
+static void watched(void)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(0);
+
+	for (int i = 0; i < 3; i++) {
+		PGconn *conn = login();
+
+		printf("%d\n", epoll_ctl(epoll, EPOLL_CTL_ADD, PQsocket(conn), &event));
+		ask(conn, "select 1");
+		PQfinish(conn);
+		printf("%d\n", epoll_wait(epoll, &event, 1, 200));
+	}
+	close(epoll);
+}
+
+/* A database can be dropped, or be a template, when its last connection is finished. */
+static void databases(void)
+{
+	PGconn *conn = login();
+	PGconn *other;
+
+	ask(conn, "create database clients_one");
+	for (int i = 0; i < 2; i++) {
+		other = PQconnectdb("dbname=clients_one");
+		printf("%d\n", PQstatus(other));
+		PQfinish(other);
+		if (i == 0)
+			ask(conn, "create database clients_two template clients_one");
+	}
+	ask(conn, "/* both */ drop database clients_one");
+	ask(conn, "Drop Database clients_two");
+	PQfinish(conn);
+}
+
 /* Finished in the middle of everything. */
 static void unfinished(void)
 {
@@ -329,6 +365,8 @@ int main(int argc, char **argv)
 		{ "steps", steps },
 		{ "leftovers", leftovers },
 		{ "unfinished", unfinished },
+		{ "watched", watched },
+		{ "databases", databases },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(clients) / sizeof(clients[0]); i++)

@@ -14,9 +14,10 @@ INCLUDE = '/usr/include/postgresql'
 PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 
 CLIENTS = ['refused', 'lost', 'copy', 'pipeline', 'single_row', 'notify', 'large_object', 'cancel',
-           'steps', 'leftovers', 'unfinished']
+           'steps', 'leftovers', 'unfinished', 'watched', 'databases']
 
-MODES = {'revive': [], 'guard': ['--no-revive']}
+MODES = {'revive': [], 'guard': ['--no-revive'], 'pool': ['--pool', '5'],
+         'tracked': ['--pool', '5', '--reset', 'tracked']}
 
 
 class Ran:
@@ -33,6 +34,23 @@ class Ran:
                                    timeout=60, cwd=cwd, stdin=subprocess.DEVNULL, check=False)
         self.lines = self.done.stdout.splitlines()
         self.end = (self.done.returncode, self.done.stderr)
+
+
+PYTHON = '/usr/bin/python3'
+
+# Opens and closes the library; what is parked outlives it.
+UNLOADS = '''
+import _ctypes, ctypes
+for _ in range(6):
+    lib = ctypes.CDLL('libpq.so.5')
+    lib.PQconnectdb.restype = lib.PQexec.restype = ctypes.c_void_p
+    for _ in range(2):
+        conn = ctypes.c_void_p(lib.PQconnectdb(b''))
+        result = ctypes.c_void_p(lib.PQexec(conn, b'select 1'))
+        print(lib.PQstatus(conn), lib.PQresultStatus(result))
+        lib.PQfinish(conn)
+    _ctypes.dlclose(lib._handle)
+'''
 
 
 @pytest.fixture(scope='module')
@@ -71,6 +89,29 @@ def compare(cluster, bare, tmp_path):
 
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('client', CLIENTS)
-def test_a_client_in_c(compare, program, client, mode):
+def test_a_client_in_c(compare, cluster, program, client, mode):
+    if client == 'databases':
+        cluster.admin_sql('alter role app createdb')
     ran = compare([program, client], mode)
     assert ran.end == (0, '') and ran.lines
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_libpq_that_is_unloaded(compare, mode):
+    assert compare([PYTHON, '-c', UNLOADS], mode).end == (0, '')
+
+
+@pytest.mark.parametrize('mode', ['guard', 'pool'])
+def test_a_connection_that_is_handed_to_a_child(cluster, compare, tmp_path, mode):
+    """pg_basebackup makes a session for its child, with a slot that no other session could have."""
+    with open(os.path.join(cluster.data, 'pg_hba.conf'), encoding='ascii') as file:
+        access = file.read()
+    line = 'hostssl replication app 127.0.0.1/32 scram-sha-256\n'
+    if line not in access:
+        with open(os.path.join(cluster.data, 'pg_hba.conf'), 'a', encoding='ascii') as file:
+            file.write(line)
+        cluster.admin_sql('alter role app replication')
+        cluster.reload()
+    words = [os.path.join(cluster.bindir, 'pg_basebackup'), '-X', 'stream', '-c', 'fast', '-D',
+             'backup']
+    assert compare(words, mode).end == (0, '')

@@ -16,6 +16,7 @@
  *	login.c         a login by the rules of tine run: by these four
  *	key.c, files.c  ... which logins are the same
  *	park.c          ... the pool; dress.c makes libpq's side new, cancel.c knows PGcancels
+ *	aside.c         ... what a parked one must not stand in the way of
  *	budget.c        ... permits of the board, and lending
  *	policy.c        ... what is filled in and what is demanded
  *	record.c        PGconn -> what is known of it

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "preload/libpq/aside.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
@@ -192,6 +193,13 @@ void tine_park_finish(struct tine_record *record)
 	tine_budget_after_end(&claim, farewell_fd);
 }
 
+void tine_park_make_way(const struct tine_statement *statement)
+{
+	if (keep_most && tine_aside_is_wanted(statement))
+		while (tine_park_evict())
+			;
+}
+
 bool tine_park_evict(void)
 {
 	struct tine_record *record;
@@ -369,9 +377,9 @@ bool tine_park_keep(struct tine_record *record)
 		return true; /* finished twice: a mistake that is not to become ours */
 	adopt();
 	sweep(now_ns);
-	if (!may_stay(record, now_ns) || tine_budget_is_wanted(record) ||
-	    !keep_loaded(record->copy) || !tine_cancel_detach(record) ||
-	    !tine_dress_restore(record) || !roll_back(record) ||
+	if (!may_stay(record, now_ns) || !tine_aside_step(record) ||
+	    tine_budget_is_wanted(record) || !keep_loaded(record->copy) ||
+	    !tine_cancel_detach(record) || !tine_dress_restore(record) || !roll_back(record) ||
 	    !tine_journal_is_discardable(&record->session.journal))
 		return false;
 	if (needs_reset(record)) {

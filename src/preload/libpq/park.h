@@ -51,6 +51,9 @@ bool tine_park_keep(struct tine_record *record);
  *  @return false: there is none */
 bool tine_park_evict(void);
 
+/** Before this is sent: close all that are parked where they would make it fail. */
+void tine_park_make_way(const struct tine_statement *statement);
+
 /** Finish a connection: what has to be given back is. */
 void tine_park_finish(struct tine_record *record);
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "preload/libpq/alive.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
 
 struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
@@ -20,6 +21,16 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 		tine_alive_ensure(record);
 	if (record->seat)
 		tine_budget_say_busy(record);
+	return record;
+}
+
+static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *conn,
+					 const struct tine_statement *statement)
+{
+	struct tine_record *record = tine_use_begin(copy, conn);
+
+	if (record)
+		tine_park_make_way(statement);
 	return record;
 }
 
@@ -70,7 +81,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		const struct tine_statement statement = { __VA_ARGS__ };                           \
-		struct tine_record *record = tine_use_begin(copy, conn);                           \
+		struct tine_record *record = use_statement(copy, conn, &statement);                \
 		type sent = copy->real.name arguments;                                             \
                                                                                                    \
 		tine_use_sent(record, &statement, sent);                                           \
@@ -81,7 +92,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		const struct tine_statement statement = { __VA_ARGS__ };                           \
-		struct tine_record *record = tine_use_begin(copy, conn);                           \
+		struct tine_record *record = use_statement(copy, conn, &statement);                \
 		type answer = copy->real.name arguments;                                           \
                                                                                                    \
 		tine_use_asked(record, &statement, answer);                                        \
