@@ -370,68 +370,66 @@ TEST(pipeline)
 	check_state("set a = 1 | set d = 1 | p=set a = 1");
 }
 
+static const struct {
+	const char *sql;
+	enum tine_obstacle obstacle;
+	bool is_discardable;
+} obstacle_rows[] = {
+	{ "create temp table t (a int)", TINE_OBSTACLE_TEMPORARY, true },
+	{ "create or replace local temporary view v as select 1", TINE_OBSTACLE_TEMPORARY, true },
+	{ "create table pg_temp.t ()", TINE_OBSTACLE_TEMPORARY, true },
+	{ "create table \"pg_temp\".t ()", TINE_OBSTACLE_TEMPORARY, true },
+	{ "select 1 into temp t", TINE_OBSTACLE_TEMPORARY, true },
+	{ "select 1 into local temp t", TINE_OBSTACLE_TEMPORARY, true },
+	{ "explain analyze create temp table t as select 1", TINE_OBSTACLE_TEMPORARY, true },
+	{ "declare c cursor with hold for select 1", TINE_OBSTACLE_CURSOR, true },
+	{ "select pg_advisory_lock(1)", TINE_OBSTACLE_LOCK, true },
+	{ "select pg_catalog.\"pg_try_advisory_lock\" (1)", TINE_OBSTACLE_LOCK, true },
+	{ "select set_config('a', 'b', false) limit 0", TINE_OBSTACLE_FUNCTION, false },
+	{ "select set_config('a', 'b', false) from t", TINE_OBSTACLE_FUNCTION, false },
+	{ "select set_config('a', 'b', false), set_config('c', 'd', false)", TINE_OBSTACLE_FUNCTION,
+	  false },
+	{ "select set_config('a', 'b', $1)", TINE_OBSTACLE_FUNCTION, true },
+	{ "select set_config('a', $1, false)", TINE_OBSTACLE_FUNCTION, true },
+	{ "select set_config($1, $2, $3)", TINE_OBSTACLE_FUNCTION, false },
+	{ "select set_config('a' || 'b', 'c', true)", TINE_OBSTACLE_FUNCTION, false },
+	{ "select set_config(set_config('a', 'b', true), 'c', true)", TINE_OBSTACLE_FUNCTION,
+	  false },
+	{ "update pg_settings set setting = 1", TINE_OBSTACLE_FUNCTION, false },
+	{ "select setseed(0.5)", TINE_OBSTACLE_FUNCTION, false },
+	{ "set seed to 0.5", TINE_OBSTACLE_FUNCTION, false },
+	{ "select app.set_tenant(1)", TINE_OBSTACLE_FUNCTION, false },
+	{ "select U&\"\\0073etseed\"(0.5)", TINE_OBSTACLE_FUNCTION, false },
+	{ "load 'auto_explain'", TINE_OBSTACLE_LIBRARY, false },
+	{ "do $$ begin set x = 1; end $$", TINE_OBSTACLE_CODE, false },
+	{ "do language plpgsql 'begin create temp table t(); end'", TINE_OBSTACLE_CODE, false },
+	{ "frobnicate the session", TINE_OBSTACLE_UNKNOWN, false },
+	{ "select 'without an end", TINE_OBSTACLE_UNKNOWN, false },
+	{ "select 1 /* without an end", TINE_OBSTACLE_UNKNOWN, false },
+	{ "set standard_conforming_strings = off", TINE_OBSTACLE_UNKNOWN, false },
+	{ "create function f() returns int begin atomic select 1; end; set x = 1",
+	  TINE_OBSTACLE_UNKNOWN, false },
+};
+
 TEST(obstacles)
 {
-	static const struct {
-		const char *sql;
-		enum tine_obstacle obstacle;
-		bool is_discardable;
-	} rows[] = {
-		{ "create temp table t (a int)", TINE_OBSTACLE_TEMPORARY, true },
-		{ "create or replace local temporary view v as select 1", TINE_OBSTACLE_TEMPORARY,
-		  true },
-		{ "create table pg_temp.t ()", TINE_OBSTACLE_TEMPORARY, true },
-		{ "create table \"pg_temp\".t ()", TINE_OBSTACLE_TEMPORARY, true },
-		{ "select 1 into temp t", TINE_OBSTACLE_TEMPORARY, true },
-		{ "select 1 into local temp t", TINE_OBSTACLE_TEMPORARY, true },
-		{ "explain analyze create temp table t as select 1", TINE_OBSTACLE_TEMPORARY,
-		  true },
-		{ "declare c cursor with hold for select 1", TINE_OBSTACLE_CURSOR, true },
-		{ "select pg_advisory_lock(1)", TINE_OBSTACLE_LOCK, true },
-		{ "select pg_catalog.\"pg_try_advisory_lock\" (1)", TINE_OBSTACLE_LOCK, true },
-		{ "select set_config('a', 'b', false) limit 0", TINE_OBSTACLE_FUNCTION, false },
-		{ "select set_config('a', 'b', false) from t", TINE_OBSTACLE_FUNCTION, false },
-		{ "select set_config('a', 'b', false), set_config('c', 'd', false)",
-		  TINE_OBSTACLE_FUNCTION, false },
-		{ "select set_config('a', 'b', $1)", TINE_OBSTACLE_FUNCTION, true },
-		{ "select set_config('a', $1, false)", TINE_OBSTACLE_FUNCTION, true },
-		{ "select set_config($1, $2, $3)", TINE_OBSTACLE_FUNCTION, false },
-		{ "select set_config('a' || 'b', 'c', true)", TINE_OBSTACLE_FUNCTION, false },
-		{ "select set_config(set_config('a', 'b', true), 'c', true)",
-		  TINE_OBSTACLE_FUNCTION, false },
-		{ "update pg_settings set setting = 1", TINE_OBSTACLE_FUNCTION, false },
-		{ "select setseed(0.5)", TINE_OBSTACLE_FUNCTION, false },
-		{ "set seed to 0.5", TINE_OBSTACLE_FUNCTION, false },
-		{ "select app.set_tenant(1)", TINE_OBSTACLE_FUNCTION, false },
-		{ "select U&\"\\0073etseed\"(0.5)", TINE_OBSTACLE_FUNCTION, false },
-		{ "load 'auto_explain'", TINE_OBSTACLE_LIBRARY, false },
-		{ "do $$ begin set x = 1; end $$", TINE_OBSTACLE_CODE, false },
-		{ "do language plpgsql 'begin create temp table t(); end'", TINE_OBSTACLE_CODE,
-		  false },
-		{ "frobnicate the session", TINE_OBSTACLE_UNKNOWN, false },
-		{ "select 'without an end", TINE_OBSTACLE_UNKNOWN, false },
-		{ "select 1 /* without an end", TINE_OBSTACLE_UNKNOWN, false },
-		{ "set standard_conforming_strings = off", TINE_OBSTACLE_UNKNOWN, false },
-		{ "create function f() returns int begin atomic select 1; end; set x = 1",
-		  TINE_OBSTACLE_UNKNOWN, false },
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (size_t i = 0; i < sizeof(obstacle_rows) / sizeof(*obstacle_rows); i++) {
 		bool is_temporary;
 
 		begin_session();
-		printf("# %s\n", rows[i].sql);
-		done(rows[i].sql);
-		check_obstacle(rows[i].obstacle);
-		is_temporary = rows[i].obstacle == TINE_OBSTACLE_TEMPORARY;
+		printf("# %s\n", obstacle_rows[i].sql);
+		done(obstacle_rows[i].sql);
+		check_obstacle(obstacle_rows[i].obstacle);
+		is_temporary = obstacle_rows[i].obstacle == TINE_OBSTACLE_TEMPORARY;
 		CHECK_INT(tine_journal_is_discardable(&journal), ==,
-			  rows[i].is_discardable && !is_temporary);
+			  obstacle_rows[i].is_discardable && !is_temporary);
 		CHECK(!tine_journal_is_clean(&journal));
 		done("discard all");
-		check_obstacle(rows[i].is_discardable ? TINE_OBSTACLE_NONE : rows[i].obstacle);
+		check_obstacle(obstacle_rows[i].is_discardable ? TINE_OBSTACLE_NONE
+							       : obstacle_rows[i].obstacle);
 		/* The schema of temporary tables stays. */
 		CHECK_INT(tine_journal_is_clean(&journal), ==,
-			  rows[i].is_discardable && !is_temporary);
+			  obstacle_rows[i].is_discardable && !is_temporary);
 		tine_journal_clear(&journal);
 		check_state("");
 	}
