@@ -252,12 +252,10 @@ void tine_lex_next(struct tine_lex *lex, struct tine_token *ret)
 	lex->at = at + ret->length;
 }
 
-bool tine_token_is(const struct tine_token *token, const char *word)
+bool tine_token_is_word(const struct tine_token *token, const char *word)
 {
 	size_t i;
 
-	if (token->kind != TINE_TOKEN_WORD)
-		return false;
 	for (i = 0; i < token->length && word[i]; i++) {
 		char c = token->start[i];
 
@@ -265,9 +263,4 @@ bool tine_token_is(const struct tine_token *token, const char *word)
 			return false;
 	}
 	return i == token->length && !word[i];
-}
-
-bool tine_token_is_symbol(const struct tine_token *token, char symbol)
-{
-	return token->kind == TINE_TOKEN_SYMBOL && *token->start == symbol;
 }

@@ -43,10 +43,21 @@ struct tine_lex {
 /** The next token; after the last one END, for ever. */
 void tine_lex_next(struct tine_lex *lex, struct tine_token *ret);
 
+/** The same without the quick no. */
+bool tine_token_is_word(const struct tine_token *token, const char *word);
+
 /** Is it this word, whatever its case? @param word in capitals; a NAME never is one */
-bool tine_token_is(const struct tine_token *token, const char *word);
+static inline bool tine_token_is(const struct tine_token *token, const char *word)
+{
+	/* Each statement asks dozens of times, and most have another first letter. */
+	return token->kind == TINE_TOKEN_WORD && (*token->start & ~0x20) == *word &&
+	       tine_token_is_word(token, word);
+}
 
 /** Is it this symbol? */
-bool tine_token_is_symbol(const struct tine_token *token, char symbol);
+static inline bool tine_token_is_symbol(const struct tine_token *token, char symbol)
+{
+	return token->kind == TINE_TOKEN_SYMBOL && *token->start == symbol;
+}
 
 #endif
