@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Replacing a stale file of a unix socket. Invariant: nobody's live socket loses its name. Between
- * the look that nobody listens and the bind, another tine-web may do the same and have bound; so
- * this is done by one at a time, who has the lock of the directory.
+ * the look that nobody listens and the bind, another tine-web may do the same and have bound; and
+ * one that has bound and does not listen yet looks like one that is dead. So all of it, from the
+ * bind to the listen, is done by one at a time, who has the lock of the directory.
  */
 #include "web/socket.h"
 
@@ -79,19 +80,19 @@ static int bind_private(int fd, const struct tine_address *address)
 	return rc;
 }
 
+/* Whoever cannot have the lock binds where there is no file, and replaces none. */
 static int bind_unix(int fd, const struct tine_address *address)
 {
-	cleanup_(tine_closep) int directory = -1;
+	cleanup_(tine_closep) int directory = lock_directory(address->at.unix_domain.sun_path);
 	int rc = bind_private(fd, address);
 
-	if (rc != -EADDRINUSE)
-		return rc;
-	directory = lock_directory(address->at.unix_domain.sun_path);
-	if (directory < 0)
-		return directory;
-	if (!remove_stale(address))
-		return -errno;
-	rc = bind_private(fd, address);
+	if (rc == -EADDRINUSE) {
+		if (directory < 0)
+			return directory;
+		if (!remove_stale(address))
+			return -errno;
+		rc = bind_private(fd, address);
+	}
 	/* Before the lock is given up, so that the next one sees that somebody listens. */
 	if (rc == 0 && listen(fd, BACKLOG) < 0)
 		rc = -errno;
