@@ -4,10 +4,14 @@
  * is made before a fork and shared by all processes after it, so that whoever answers knows what
  * another has seen.
  *
- * Owns: the mapping. Locks: one, within the mapping; taken for microseconds, and never waited for
- * for long: a process that was stopped while it had it must not hold up the others. Who died with
- * it leaves one sample half written at most, which its number tells. Fork: shared on purpose; what
- * is held at a fork is the parent's.
+ * Owns: the mapping. Locks: none: a worker may be stopped or killed at any point, and what it wrote
+ * may be anything, so there is neither a lock nor a pointer in it, and each index is bounded. Fork:
+ * shared on purpose.
+ *
+ * Invariant: a sample is written by the one who moved its ring's last_ms on, into a place that it
+ * alone took (written + 1), and its time is set last. Who dies in between leaves a sample out, and
+ * who was stopped in between for a whole round of the ring, 15 minutes, may spoil one. A sample has
+ * its tree's name, so that a ring can change hands by one compare-and-swap of the name.
  */
 #ifndef TINE_WEB_HISTORY_H
 #define TINE_WEB_HISTORY_H

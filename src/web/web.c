@@ -3,9 +3,9 @@
  * The handle, and looking at the boards: a look serves all who ask within half a second.
  *
  * Owns: for each process a struct tine_local with its last look. Locks: the local's, held while a
- * look is taken or written out; the history's within it. Fork: a child has no use for its parent's
- * look, whose lock another thread may have had at the fork, so it makes one of its own at the first
- * call and keeps the other one unread.
+ * look is taken or written out. Fork: a child has no use for its parent's look, whose lock another
+ * thread may have had at the fork, so it makes one of its own at the first call and keeps the other
+ * one unread.
  */
 #include "web/web.h"
 

@@ -156,74 +156,7 @@ TEST(addresses_that_are_none)
 	}
 }
 
-/* ---- the history ---------------------------------------------------------------------------- */
-
 static struct tine_sample samples[TINE_HISTORY_SAMPLES];
-
-static int64_t second(int number)
-{
-	return (number + 1) * (int64_t)TINE_NS_PER_S;
-}
-
-TEST(the_history_keeps_the_newest_once_a_second)
-{
-	struct tine_history *history = tine_history_new();
-	struct tine_view view = { .path = "/a" }, other = { .path = "/b" };
-
-	for (int i = 0; i < TINE_HISTORY_SAMPLES + 10; i++) {
-		view.held = i;
-		tine_history_add(history, &view, NULL, second(i));
-		tine_history_add(history, &view, NULL, second(i) + TINE_NS_PER_S / 2);
-	}
-	CHECK_INT(tine_history_get(history, &view, 0, samples), ==, TINE_HISTORY_SAMPLES);
-	CHECK_INT(samples[0].held, ==, 10);
-	CHECK_INT(samples[TINE_HISTORY_SAMPLES - 1].held, ==, TINE_HISTORY_SAMPLES + 9);
-	CHECK_INT(samples[0].opened, ==, -1);
-	CHECK_INT(tine_history_get(history, &view, samples[0].at_ms, samples), ==,
-		  TINE_HISTORY_SAMPLES - 1);
-	CHECK_INT(tine_history_get(history, &other, 0, samples), ==, 0);
-	tine_history_free(history);
-}
-
-TEST(a_tree_that_is_gone_makes_room_for_another)
-{
-	struct tine_history *history = tine_history_new();
-	struct tine_view view = { 0 };
-
-	for (int i = 0; i < TINE_HISTORY_TREES + 1; i++) {
-		snprintf(view.path, sizeof(view.path), "/%d", i);
-		tine_history_add(history, &view, NULL, second(0));
-		tine_history_add(history, &view, NULL, second(1));
-	}
-	CHECK_INT(tine_history_get(history, &view, 0, samples), ==, 0);
-	tine_history_add(history, &view, NULL, second(100));
-	CHECK_INT(tine_history_get(history, &view, 0, samples), ==, 1);
-	tine_history_free(history);
-}
-
-/* The lock is of a kind that outlives its owner. */
-TEST(who_dies_while_writing_holds_up_nobody)
-{
-	struct tine_history *history = tine_history_new();
-	struct tine_view view = { .path = "/a" };
-	int64_t began_ns;
-
-	for (int round = 0; round < 20; round++) {
-		pid_t child = fork();
-
-		if (child == 0)
-			for (int i = 0;; i++)
-				tine_history_add(history, &view, NULL, second(i));
-		usleep(1000 + (useconds_t)round * 300);
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
-	began_ns = tine_clock_ns();
-	tine_history_add(history, &view, NULL, INT64_MAX - 1);
-	CHECK_INT(tine_history_get(history, &view, second(0), samples), >=, 1);
-	CHECK_INT(tine_clock_ns() - began_ns, <, 20 * (int64_t)TINE_NS_PER_S);
-	tine_history_free(history);
-}
 
 /* ---- metrics -------------------------------------------------------------------------------- */
 
@@ -486,9 +419,6 @@ TEST(what_a_worker_saw_all_know)
 
 CHECK_TABLE(T(values_of_a_query), T(numbers_of_a_query), T(hosts), T(addresses),
 	    T(addresses_that_others_can_reach), T(addresses_that_are_none),
-	    T(the_history_keeps_the_newest_once_a_second),
-	    T(a_tree_that_is_gone_makes_room_for_another),
-	    T(who_dies_while_writing_holds_up_nobody),
 	    T(two_processes_at_one_place_are_counted_once), T(mounted_in_a_path),
 	    T(hosts_are_checked_when_they_are_set), T(shows_the_own_tree_alone_unless_told),
 	    T(a_fork_while_others_ask), T(what_a_worker_saw_all_know))
