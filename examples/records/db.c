@@ -8,6 +8,8 @@
 
 #include <libpq-events.h>
 
+#include "text.h"
+
 #define NS_PER_MS 1000000
 #define READ_ATTEMPTS 5
 #define WRITE_ATTEMPTS 8
@@ -54,6 +56,7 @@ static int fail(struct db *db, int status, const char *sqlstate, const char *tex
 	db->error = (tine_error){ .status = status };
 	snprintf(db->error.sqlstate, sizeof(db->error.sqlstate), "%s", sqlstate ? sqlstate : "");
 	snprintf(db->error.text, sizeof(db->error.text), "%.*s", (int)strcspn(text, "\r\n"), text);
+	db->error.text[text_fit(db->error.text, sizeof(db->error.text))] = '\0';
 	return status;
 }
 

@@ -61,6 +61,7 @@ void documents_get(struct request *request, struct reply *reply)
 struct new_document {
 	const char *values[7]; /* key, name, type, size, sha256, storage key, who */
 	bool is_new;
+	bool is_same; /* what the key stands for is what was sent */
 };
 
 static int insert(struct db *db, PGconn *pg, void *arg)
@@ -70,13 +71,15 @@ static int insert(struct db *db, PGconn *pg, void *arg)
 			       "insert into documents (key, name, media_type, size_bytes, sha256, "
 			       "storage_key, uploaded_by) values ($1, $2, $3, $4, $5, $6, $7) "
 			       "on conflict (key) do update set key = excluded.key "
-			       "returning storage_key",
+			       "returning storage_key, "
+			       "name = $2 and sha256 = $5 and uploaded_by = $7",
 			       7, document->values);
 
 	if (!row)
 		return db->error.status;
 	/* Sent a second time: the first one's bytes stay, these go. */
 	document->is_new = strcmp(PQgetvalue(row, 0, 0), document->values[5]) == 0;
+	document->is_same = *PQgetvalue(row, 0, 1) == 't';
 	PQclear(row);
 	return 0;
 }
@@ -104,7 +107,12 @@ static void store_row(struct request *request, struct reply *reply, const char *
 	if (rc == 0) {
 		if (!document.is_new)
 			forget_object(request, storage_key);
-		reply_see(reply, "/documents");
+		if (document.is_same)
+			reply_see(reply, "/documents");
+		else
+			page_error(request, reply, 409,
+				   "That form has stored another document already, and this one is "
+				   "not stored. Load the page of documents again.");
 		return;
 	}
 	/* Unless it is certain that no row was written, its bytes stay. */
@@ -121,12 +129,27 @@ static void finish_hash(struct upload *upload, char text[SHA_TEXT_BYTES])
 	sodium_bin2hex(text, SHA_TEXT_BYTES, hash, sizeof(hash));
 }
 
-void documents_post(struct request *request, struct reply *reply)
+static int put(struct request *request, const char *key, const char *sha256)
 {
 	struct storage *storage = &request->service->storage;
 	struct upload *upload = &request->form.upload;
-	char sha256[SHA_TEXT_BYTES], key[STORAGE_KEY_BYTES];
 	struct storage_error error = { "" };
+	int64_t began_ns = clock_ns();
+	int rc = STORAGE_FAILED;
+
+	if (!upload->failed)
+		rc = storage->put(storage, key, upload->fd, upload->size_bytes, sha256, &error);
+	if (rc != STORAGE_OK)
+		fprintf(stderr, "records: a document cannot be stored: %s\n", error.text);
+	/* The patience is for the database. */
+	request->db.deadline_ns += clock_ns() - began_ns;
+	return rc;
+}
+
+void documents_post(struct request *request, struct reply *reply)
+{
+	struct upload *upload = &request->form.upload;
+	char sha256[SHA_TEXT_BYTES], key[STORAGE_KEY_BYTES];
 
 	if (!upload->given || !text_is_key(request_field(request, "key"))) {
 		page_error(request, reply, 422, "Choose a file first.");
@@ -134,9 +157,7 @@ void documents_post(struct request *request, struct reply *reply)
 	}
 	finish_hash(upload, sha256);
 	storage_key(key);
-	if (upload->failed || storage->put(storage, key, upload->fd, upload->size_bytes, sha256,
-					   &error) != STORAGE_OK) {
-		fprintf(stderr, "records: a document cannot be stored: %s\n", error.text);
+	if (put(request, key, sha256) != STORAGE_OK) {
 		page_error(request, reply, 503, "The document could not be stored. Try again.");
 		return;
 	}

@@ -33,6 +33,7 @@ struct http {
 	bool draining;
 	int wake_fd; /* an eventfd that ends the loop's wait */
 	atomic_bool sleeping, resumed;
+	atomic_int answering; /* handlers that may still touch this */
 };
 
 struct exchange {

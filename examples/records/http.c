@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -107,7 +108,6 @@ static void read_head(struct exchange *exchange, const char *path, const char *m
 	request->route = route_find(request, &other_method);
 	request->db = (struct db){
 		.pool = service->pool,
-		.deadline_ns = clock_ns() + service->patience_ms * INT64_C(1000000),
 		.label = arena_print(&request->arena, "%s %.40s", method,
 				     request->route ? request->route->path : "?"),
 		.prepares = service->config->prepare,
@@ -151,11 +151,13 @@ void http_answer(struct exchange *exchange)
 	struct http *http = exchange->http;
 
 	answer_unit(exchange);
+	atomic_fetch_add(&http->answering, 1);
 	/* From here on the exchange is the loop's. */
 	MHD_resume_connection(exchange->connection);
 	atomic_store(&http->resumed, true);
 	if (atomic_exchange(&http->sleeping, false))
 		eventfd_write(http->wake_fd, 1);
+	atomic_fetch_sub(&http->answering, 1);
 }
 
 static bool is_quick(const struct exchange *exchange)
@@ -180,8 +182,11 @@ static enum MHD_Result send_reply(struct exchange *exchange)
 	return rc;
 }
 
+/* The patience begins when all of the request is here, however slowly it came. */
 static enum MHD_Result complete(struct exchange *exchange)
 {
+	exchange->request.db.deadline_ns =
+		clock_ns() + exchange->http->service->patience_ms * INT64_C(1000000);
 	if (is_quick(exchange)) {
 		answer_unit(exchange);
 		return send_reply(exchange);
@@ -327,6 +332,9 @@ struct http *http_new(struct service *service, tine_worker *worker)
 
 void http_free(struct http *http)
 {
+	/* The last reply may be sent before its handler has said so. */
+	while (atomic_load(&http->answering) > 0)
+		sched_yield();
 	if (http->daemon)
 		MHD_stop_daemon(http->daemon);
 	if (http->wake_fd >= 0)

@@ -9,6 +9,9 @@
  * then looks whether the loop sleeps; the loop says that it sleeps and then looks whether something
  * was resumed. So one of them sees the other, and a system call is made only when it is needed.
  *
+ * The last connection may end while its handler is still at that; `answering` counts handlers from
+ * before they resume to the last that they touch, and http_free() waits for none.
+ *
  * Locks: the queue's, and those of the daemon, for MHD_resume_connection() in a handler. All else
  * happens in the loop's thread. Fork: made in the worker.
  */

@@ -44,6 +44,7 @@ struct entry {
 	const char *values[3]; /* key, kind, payload */
 	int64_t id;
 	bool is_new;
+	bool is_same; /* the job of that key is this one */
 };
 
 static int insert(struct db *db, PGconn *pg, void *arg)
@@ -52,8 +53,9 @@ static int insert(struct db *db, PGconn *pg, void *arg)
 		"with new as (insert into jobs (key, kind, payload) values ($1, $2, $3) "
 		"on conflict (key) do nothing returning id), "
 		"told as (select pg_notify('records_inbox', '') from new) "
-		"select id, true from new, told union all "
-		"select id, false from jobs where key = $1 order by 2 desc limit 1";
+		"select id, true, true from new, told union all "
+		"select id, false, kind = $2 and payload = $3::jsonb from jobs where key = $1 "
+		"order by 2 desc limit 1";
 	struct entry *entry = arg;
 	PGresult *row = db_run(db, pg, sql, 3, entry->values);
 	int rc = row ? 0 : db->error.status;
@@ -65,6 +67,7 @@ static int insert(struct db *db, PGconn *pg, void *arg)
 	if (rc == 0) {
 		entry->id = strtoll(PQgetvalue(row, 0, 0), NULL, 10);
 		entry->is_new = *PQgetvalue(row, 0, 1) == 't';
+		entry->is_same = *PQgetvalue(row, 0, 2) == 't';
 	}
 	PQclear(row);
 	return rc;
@@ -80,7 +83,9 @@ static void store(struct request *request, struct reply *reply, const struct job
 		rc = db_write(&request->db, insert, &entry);
 	while (rc == 1 && db_left_ms(&request->db) > 0);
 	free(payload);
-	if (rc == 0)
+	if (rc == 0 && !entry.is_same)
+		answer_error(reply, 409, "another job has this key: nothing was stored");
+	else if (rc == 0)
 		reply_json(reply, 202,
 			   json_pack("{s:I, s:s, s:b}", "id", (json_int_t)entry.id, "key", job->key,
 				     "new", entry.is_new));

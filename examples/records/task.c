@@ -3,7 +3,9 @@
  * A task worker: takes jobs and does them, one after the other, each in one scope. Taking a job,
  * what it does and that it is done are one transaction, so it happens once whatever becomes of the
  * worker, the connection or the server. A job that fails goes back to a savepoint, and is due again
- * later.
+ * later. One that takes its transaction with it (the connection is lost, the server does not
+ * answer, the commit fails) is put off in another one, before the next is taken: otherwise it would
+ * be the first again, and no other would ever be done.
  *
  * A worker that is woken by NOTIFY has a connection for that, besides the one of its jobs. When
  * that connection is lost it looks for jobs all the same, every few seconds.
@@ -16,7 +18,10 @@
 #include "job.h"
 #include "service.h"
 
-#define PATIENCE_NS (INT64_C(10) * 1000000000) /* for each statement of a job */
+#define PATIENCE_NS (INT64_C(10) * 1000000000) /* for what is asked of the server */
+/* Less, so that the server ends a statement of a job before nobody listens any more. */
+#define JOB_TIMEOUT "5s"
+#define ID_BYTES 24
 #define WAIT_MOST_MS 5000
 #define WAIT_LEAST_MS 50
 #define WAIT_AWAY_MS 1000
@@ -25,8 +30,9 @@
 struct task {
 	struct service *service;
 	tine_worker *worker;
-	tine_conn *ear; /* that is listened on; NULL when there is none */
-	bool away;      /* the database was, when it was last asked; told once */
+	tine_conn *ear;      /* that is listened on; NULL when there is none */
+	bool away;           /* the database was, when it was last asked; told once */
+	char owed[ID_BYTES]; /* the job that is to be put off, "" = none */
 };
 
 /* ---- listening ------------------------------------------------------------------------------ */
@@ -101,8 +107,16 @@ static int put_off(struct task *task, struct db *db, PGconn *pg, const char *id,
 		     "update jobs set attempts = attempts + 1, error = $2, "
 		     "state = case when attempts + 1 >= $3::int then 'failed' else 'waiting' end, "
 		     "run_at = now() + least($5::float8, $4::float8 * 2 ^ least(attempts, 30)) "
-		     "* interval '1 millisecond' where id = $1",
+		     "* interval '1 millisecond' "
+		     "where id = $1 and state = 'waiting' and run_at <= now()",
 		     5, values);
+}
+
+/* What the server says names tables, and values of others: it is for the log. */
+static void tell_refusal(const struct db *db, const char *id, char why[JOB_ERROR_BYTES])
+{
+	snprintf(why, JOB_ERROR_BYTES, "the database refused: SQLSTATE %s", db->error.sqlstate);
+	fprintf(stderr, "records: job %s: %s %s\n", id, db->error.sqlstate, db->error.text);
 }
 
 static int attempt(struct task *task, struct db *db, PGconn *pg, const PGresult *row)
@@ -110,8 +124,10 @@ static int attempt(struct task *task, struct db *db, PGconn *pg, const PGresult 
 	const char *id = PQgetvalue(row, 0, 0);
 	json_t *payload = json_loads(PQgetvalue(row, 0, 2), 0, NULL);
 	char why[JOB_ERROR_BYTES] = "";
-	int rc = db_do(db, pg, "savepoint job", 0, NULL);
+	int rc = db_do(db, pg, "set local statement_timeout = '" JOB_TIMEOUT "'", 0, NULL);
 
+	if (rc == 0)
+		rc = db_do(db, pg, "savepoint job", 0, NULL);
 	if (rc == 0)
 		rc = job_do(db, pg, id, PQgetvalue(row, 0, 1), payload, why);
 	json_decref(payload);
@@ -120,7 +136,8 @@ static int attempt(struct task *task, struct db *db, PGconn *pg, const PGresult 
 	if (rc < 0 && db_is_away(&db->error))
 		return rc;
 	if (rc < 0)
-		snprintf(why, sizeof(why), "%.5s %.180s", db->error.sqlstate, db->error.text);
+		tell_refusal(db, id, why);
+	db->deadline_ns = clock_ns() + PATIENCE_NS;
 	rc = db_do(db, pg, "rollback to savepoint job", 0, NULL);
 	return rc == 0 ? put_off(task, db, pg, id, why) : rc;
 }
@@ -163,10 +180,13 @@ static enum found take(struct task *task, int *ret_wait_ms, tine_error *error)
 	if (pg && !row)
 		*error = db.error;
 	if (row && PQntuples(row) == 1) {
+		snprintf(task->owed, sizeof(task->owed), "%s", PQgetvalue(row, 0, 0));
 		if (attempt_unit(task, &db, pg, row) < 0)
 			*error = db.error;
 		else if (tine_scope_commit(scope, error) == 0)
 			found = FOUND_ONE;
+		if (found == FOUND_ONE)
+			*task->owed = '\0';
 	} else if (row) {
 		PQclear(row);
 		row = db_run(&db, pg, due_sql, 0, NULL);
@@ -176,6 +196,33 @@ static enum found take(struct task *task, int *ret_wait_ms, tine_error *error)
 	}
 	PQclear(row);
 	return found;
+}
+
+/* Put off the job that took its transaction with it. When it was done after all, or another worker
+ * has put it off, there is nothing to do. @return 0; -1 with an error: it is still owed */
+static int settle(struct task *task, tine_error *error)
+{
+	struct db db = { .deadline_ns = clock_ns() + PATIENCE_NS };
+	TINE_SCOPE(scope, task->service->pool, TINE_SCOPE_TASK, "put off");
+	PGconn *pg = tine_scope_conn(scope, error);
+
+	if (!pg)
+		return -1;
+	if (put_off(task, &db, pg, task->owed, "the attempt did not come to an end") < 0) {
+		*error = db.error;
+		return -1;
+	}
+	if (tine_scope_commit(scope, error) < 0)
+		return -1;
+	*task->owed = '\0';
+	return 0;
+}
+
+static enum found next(struct task *task, int *ret_wait_ms, tine_error *error)
+{
+	if (*task->owed && settle(task, error) < 0)
+		return FOUND_AWAY;
+	return take(task, ret_wait_ms, error);
 }
 
 /* ---- the worker ----------------------------------------------------------------------------- */
@@ -198,7 +245,7 @@ int task_serve(tine_worker *worker, int thread, void *service)
 		int wait_ms = WAIT_MOST_MS;
 
 		listen_again(&task);
-		switch (take(&task, &wait_ms, &error)) {
+		switch (next(&task, &wait_ms, &error)) {
 		case FOUND_ONE:
 			task.away = false;
 			break;

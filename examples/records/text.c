@@ -62,6 +62,20 @@ bool text_is_plain(const char *text, size_t minimum, size_t maximum)
 	return true;
 }
 
+size_t text_fit(const char *text, size_t most_bytes)
+{
+	size_t used = 0;
+
+	while (text[used]) {
+		size_t bytes = character((const unsigned char *)text + used);
+
+		if (bytes == 0 || used + bytes > most_bytes)
+			break;
+		used += bytes;
+	}
+	return used;
+}
+
 /* ---- files ---------------------------------------------------------------------------------- */
 
 const char *text_file_name(struct arena *arena, const char *name)

@@ -91,6 +91,19 @@ def test_a_form_that_is_sent_twice_is_stored_once(stores, browser):
     assert len(rows) == 1
 
 
+def test_a_used_form_with_another_file_is_not_taken_for_the_same(stores, browser):
+    """As after going back in a browser, which fills in the hidden field again."""
+    assert upload(browser, 'first.txt', b'first', key='key-of-back').status == 303
+    before = stores.keys()
+    with stores.service.visit('admin') as admin:
+        for who, name, data in ((browser, 'second.txt', b'first'), (browser, 'first.txt', b'other'),
+                                (admin, 'first.txt', b'first')):
+            answer = upload(who, name, data, key='key-of-back')
+            assert answer.status == 409 and 'not stored' in answer.text
+    assert stores.keys() == before
+    assert browser.get('/documents/' + newest(browser)[0]).body == b'first'
+
+
 def test_no_file_was_chosen(stores, browser):
     page = browser.get('/documents')
     for answer in (upload(browser, '', b''),

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: PostgreSQL
 """The reference service and its database: away and back, what costs no query, settings, lots, the
 inbox."""
+import http.client
 import json
 import re
 import time
 
+import psycopg2
 import pytest
 
 from support.procs import wait_until
@@ -112,6 +114,28 @@ def test_reads_survive_the_loss_of_every_session(service):
             assert answer.status == 200 and answer.marks()['user'] == 'reader'
 
 
+def test_the_patience_begins_when_the_body_is_here(service):
+    """A document that comes slowly, over more than acquire_timeout_ms."""
+    body = (b'--border\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' * 2
+            + b'--border\r\nContent-Disposition: form-data; name="file"; filename="slow"\r\n\r\n'
+            b'slow\r\n--border--\r\n')
+    with service.visit('editor') as browser:
+        page = browser.get('/documents')
+        body %= (b'csrf', page.field('csrf').encode(), b'key', page.field('key').encode())
+
+        def halves():
+            yield body[:100]
+            time.sleep(3)
+            yield body[100:]
+        conn = http.client.HTTPConnection('127.0.0.1', service.port, timeout=60)
+        conn.request('POST', '/documents', halves(), {
+            'Content-Type': 'multipart/form-data; boundary=border',
+            'Content-Length': str(len(body)),
+            'Cookie': '; '.join('%s=%s' % pair for pair in browser.cookies.items())})
+        assert conn.getresponse().status == 303
+        conn.close()
+
+
 # ---- what costs nothing ------------------------------------------------------------------------
 
 def test_a_file_is_not_sent_twice(service):
@@ -203,6 +227,10 @@ def test_a_job_is_done_once(service, inbox):
         'id': first['id'], 'key': 'one', 'kind': 'lot', 'state': 'done', 'attempts': 1,
         'error': None}
     assert inbox.post(lot('one', '2023-1')) == (202, {**first, 'new': False})
+    for other in (lot('one', '2023-2'), {'key': 'one', 'kind': 'note',
+                                         'payload': {'lot': '2023-1', 'text': 'x'}}):
+        status, answer = inbox.post(other)
+        assert status == 409 and 'another job' in answer['error']
     with service.visit() as browser:
         assert browser.get('/lots/2023-0001').status == 200
 
@@ -239,6 +267,39 @@ def test_a_job_that_always_fails_ends(service, inbox):
         'error': 'another lot has this number'}
     with service.visit('admin') as browser:
         assert re.search(r'data-jobs="failed">[1-9]', browser.get('/admin/').text)
+
+
+def note(key, number):
+    return {'key': key, 'kind': 'note', 'payload': {'lot': number, 'text': 'x'}}
+
+
+def test_a_job_that_waits_for_a_lock_stops_no_other(service, inbox):
+    """As many as there are workers; what comes behind them is done all the same."""
+    inbox.wait(inbox.post(lot('free', '2018-1'))[1]['id'], 'done')
+    locker = psycopg2.connect(service.cluster.conninfo('tls'))
+    try:
+        locker.cursor().execute('lock table lots in share mode')
+        stuck = [inbox.post(lot('stuck-%d' % number, '2018-%d' % (number + 2)))[1]['id']
+                 for number in range(2)]
+        inbox.wait(inbox.post(note('behind', '2018-1'))[1]['id'], 'done')
+        wait_until(lambda: inbox.get(stuck[0])[1]['error'])
+        assert inbox.get(stuck[0])[1]['error'] == 'the database refused: SQLSTATE 57014'
+        service.cluster.admin_sql("update jobs set attempts = 1 where key like 'stuck%'")
+    finally:
+        locker.close()
+    for number in stuck:
+        inbox.wait(number, 'done')
+
+
+def test_a_job_that_ends_its_session_ends_too(service, inbox):
+    service.cluster.admin_sql(
+        "create function ends() returns trigger language plpgsql security definer as "
+        "$$begin perform pg_terminate_backend(pg_backend_pid()); return new; end$$; "
+        "create trigger ends before insert on lots for each row when (new.title = 'poison') "
+        "execute function ends()")
+    _, job = inbox.post(lot('poison', '2017-1', 'poison'))
+    assert inbox.wait(job['id'], 'failed')['error'] == 'the attempt did not come to an end'
+    inbox.wait(inbox.post(lot('antidote', '2017-2'))[1]['id'], 'done')
 
 
 def test_who_may_post_what(inbox):

@@ -118,6 +118,19 @@ TEST(keys_ids_and_texts)
 	CHECK(!text_is_plain("\xf4\x90\x80\x80", 1, 9)); /* above U+10FFFF */
 }
 
+TEST(how_much_fits)
+{
+	CHECK_INT(text_fit("abc", 9), ==, 3);
+	CHECK_INT(text_fit("abc", 2), ==, 2);
+	CHECK_INT(text_fit("a\xc3\xbc", 2), ==, 1); /* half of a character */
+	CHECK_INT(text_fit("a\xc3\xbc", 3), ==, 3);
+	CHECK_INT(text_fit("a\xff"
+			   "b",
+			   9),
+		  ==, 1);
+	CHECK_INT(text_fit("", 0), ==, 0);
+}
+
 TEST(paths_of_scanners)
 {
 	static const char *const theirs[] = {
@@ -134,4 +147,4 @@ TEST(paths_of_scanners)
 }
 
 CHECK_TABLE(T(names_of_files), T(disposition), T(media_types), T(sizes), T(places_to_go_on_to),
-	    T(numbers_of_lots), T(keys_ids_and_texts), T(paths_of_scanners))
+	    T(numbers_of_lots), T(keys_ids_and_texts), T(how_much_fits), T(paths_of_scanners))
