@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,19 +63,28 @@ static const char *peer(struct exchange *exchange)
 	return arena_copy(&exchange->request.arena, text, strlen(text));
 }
 
-/* What the proxy before this service has added is the last one; those before it, anybody can send.
- */
+static enum MHD_Result keep_last(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	const char **forwarded = arg;
+
+	(void)kind;
+	if (strcasecmp(name, "X-Forwarded-For") == 0 && value)
+		*forwarded = value;
+	return MHD_YES;
+}
+
+/* What the proxy before this service has added is the last one, of the last header of that name;
+ * those before it, anybody can send. */
 static const char *client_address(struct exchange *exchange)
 {
-	const char *forwarded = header(exchange, "X-Forwarded-For");
-	const char *comma = strrchr(forwarded, ',');
+	const char *forwarded = "", *address = NULL;
 
-	if (!exchange->http->service->config->trust_forwarded || !*forwarded)
-		return peer(exchange);
-	if (comma)
-		forwarded = comma + 1;
-	forwarded += strspn(forwarded, " ");
-	return arena_copy(&exchange->request.arena, forwarded, strnlen(forwarded, 64));
+	if (exchange->http->service->config->trust_forwarded)
+		MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, keep_last,
+					  &forwarded);
+	address = text_last_address(&exchange->request.arena, forwarded);
+	return text_of_whom(&exchange->request.arena, *address ? address : peer(exchange));
 }
 
 static enum method method_of(const char *name)

@@ -64,9 +64,13 @@ int limits_count(const struct limits *limits, enum limit_kind kind, const char *
 	return count;
 }
 
-int limits_look(const struct limits *limits, enum limit_kind kind, const char *of, int64_t now_s)
+void limits_take_back(const struct limits *limits, enum limit_kind kind, const char *of,
+		      int64_t now_s)
 {
 	struct place place = find(limits, kind, of, now_s);
+	uint64_t word = atomic_load(place.word);
 
-	return count_of(atomic_load(place.word), place.head);
+	while (count_of(word, place.head) > 0)
+		if (atomic_compare_exchange_weak(place.word, &word, word - 1))
+			return;
 }

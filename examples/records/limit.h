@@ -31,7 +31,8 @@ int limits_make(struct limits *limits);
 /** Count one more. @return how many there were in this minute, this one included */
 int limits_count(const struct limits *limits, enum limit_kind kind, const char *of, int64_t now_s);
 
-/** How many there were in this minute. */
-int limits_look(const struct limits *limits, enum limit_kind kind, const char *of, int64_t now_s);
+/** Take back one that was counted at the same time. */
+void limits_take_back(const struct limits *limits, enum limit_kind kind, const char *of,
+		      int64_t now_s);
 
 #endif

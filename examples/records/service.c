@@ -65,6 +65,7 @@ static int add_web(struct service *service, tine_error *error)
 	web.workers = 4;
 	web.threads = 16;
 	rc = tine_worker_config_env(&web, "web", error);
+	service->handlers = web.threads;
 	web.threads++; /* the loop */
 	return rc == 0 ? tine_master_add(service->master, "web", web_serve, service, &web, error)
 		       : rc;
@@ -96,6 +97,12 @@ static void warn(const struct config *config)
 			"records: WARNING: RECORDS_INSECURE_DATABASE IS SET: THE CONNECTION TO THE "
 			"DATABASE NEED NOT BE ENCRYPTED, AND ANYBODY ON THE WAY CAN READ AND "
 			"CHANGE WHAT IS SENT. THIS IS FOR DEVELOPMENT ONLY.\n");
+	if (config->behind_tls && !config->trust_forwarded)
+		fprintf(stderr,
+			"records: WARNING: RECORDS_BEHIND_TLS WITHOUT RECORDS_TRUST_FORWARDED: ALL "
+			"CLIENTS HAVE THE PROXY'S ADDRESS, SO A FEW FAILED LOGINS OF ANYBODY KEEP "
+			"EVERYBODY OUT FOR A MINUTE. Set RECORDS_TRUST_FORWARDED=yes where the "
+			"proxy adds to X-Forwarded-For; so too where it comes by a unix socket.\n");
 	if (!*config->inbox_token)
 		fprintf(stderr,
 			"records: without RECORDS_INBOX_TOKEN nobody can post to the inbox\n");

@@ -9,6 +9,7 @@
 #define RECORDS_SERVICE_H
 
 #include <semaphore.h>
+#include <stdatomic.h>
 
 #include <tine/tine.h>
 #include <tine/web.h>
@@ -38,7 +39,9 @@ struct service {
 	struct settings settings;
 	struct limits limits;
 	struct queue queue;
+	int handlers; /* of a web worker */
 	sem_t hashing;
+	atomic_int logins; /* handlers of this process that make a hash, or wait for that */
 };
 
 /** What `records serve` does. @return an exit status */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "text.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -221,6 +222,36 @@ int text_lot_number(const char *text, char ret_number[LOT_NUMBER_BYTES])
 	number = (int)strtol(rest, NULL, 10);
 	snprintf(ret_number, LOT_NUMBER_BYTES, "%d-%04d", year, number);
 	return year;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------ */
+
+const char *text_last_address(struct arena *arena, const char *list)
+{
+	const char *comma = strrchr(list, ',');
+	size_t length;
+
+	if (comma)
+		list = comma + 1;
+	list += strspn(list, " \t");
+	length = strcspn(list, " \t");
+	return arena_copy(arena, list, length < 64 ? length : 64);
+}
+
+const char *text_of_whom(struct arena *arena, const char *address)
+{
+	struct in6_addr whole;
+	char text[INET6_ADDRSTRLEN];
+
+	if (inet_pton(AF_INET6, address, &whole) != 1)
+		return address;
+	if (IN6_IS_ADDR_V4MAPPED(&whole)) {
+		inet_ntop(AF_INET, &whole.s6_addr[12], text, sizeof(text));
+		return arena_copy(arena, text, strlen(text));
+	}
+	memset(&whole.s6_addr[8], 0, 8);
+	inet_ntop(AF_INET6, &whole, text, sizeof(text));
+	return arena_print(arena, "%s/64", text);
 }
 
 /* ---- scanners ------------------------------------------------------------------------------- */

@@ -58,6 +58,13 @@ int64_t text_id(const char *text);
  *  @return the year; 0 for what is not such a number */
 int text_lot_number(const char *text, char ret_number[LOT_NUMBER_BYTES]);
 
+/** The last element of a list such as that of X-Forwarded-For, "" when it is empty. */
+const char *text_last_address(struct arena *arena, const char *list);
+
+/** Whose an address is, for counting: of IPv6 the first 64 bits, because whoever has one of them
+ * has them all; what is embedded IPv4, as that. Anything else is returned as it is. */
+const char *text_of_whom(struct arena *arena, const char *address);
+
 /** Is it a path that nobody but a scanner asks for? */
 bool text_is_scanner_path(const char *path);
 

@@ -120,11 +120,26 @@ TEST(a_minute_has_its_count)
 	CHECK_INT(limits_make(&limits), ==, 0);
 	for (int i = 1; i <= 70000; i += 1)
 		CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, i < 65535 ? i : 65535);
-	CHECK_INT(limits_look(&limits, LIMIT_SCANNER, "a", 119), ==, 65535);
-	CHECK_INT(limits_look(&limits, LIMIT_SCANNER, "a", 120), ==, 0);
-	CHECK_INT(limits_look(&limits, LIMIT_SCANNER, "b", 60), ==, 0);
-	CHECK_INT(limits_look(&limits, LIMIT_LOGIN_NAME, "a", 60), ==, 0);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 119), ==, 65535);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "b", 60), ==, 1);
+	CHECK_INT(limits_count(&limits, LIMIT_LOGIN_NAME, "a", 60), ==, 1);
 	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 120), ==, 1);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 120), ==, 2);
+}
+
+TEST(what_was_counted_is_taken_back)
+{
+	struct limits limits;
+
+	CHECK_INT(limits_make(&limits), ==, 0);
+	limits_take_back(&limits, LIMIT_SCANNER, "a", 60);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, 1);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, 2);
+	limits_take_back(&limits, LIMIT_SCANNER, "a", 60);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, 2);
+	/* that minute is over */
+	limits_take_back(&limits, LIMIT_SCANNER, "a", 120);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, 3);
 }
 
 TEST(the_count_is_that_of_all_processes)
@@ -140,10 +155,10 @@ TEST(the_count_is_that_of_all_processes)
 		}
 	while (wait(NULL) > 0)
 		;
-	CHECK_INT(limits_look(&limits, LIMIT_SCANNER, "a", 60), ==, 4000);
+	CHECK_INT(limits_count(&limits, LIMIT_SCANNER, "a", 60), ==, 4001);
 }
 
 CHECK_TABLE(T(fields_come_in_pieces), T(there_is_an_end_to_fields),
 	    T(a_file_goes_where_nobody_says), T(a_file_that_nobody_wants_is_dropped),
 	    T(jobs_are_judged_before_they_are_stored), T(a_minute_has_its_count),
-	    T(the_count_is_that_of_all_processes))
+	    T(what_was_counted_is_taken_back), T(the_count_is_that_of_all_processes))

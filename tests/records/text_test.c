@@ -131,6 +131,19 @@ TEST(how_much_fits)
 	CHECK_INT(text_fit("", 0), ==, 0);
 }
 
+TEST(addresses)
+{
+	CHECK_STR(text_last_address(&arena, "192.0.2.1"), "192.0.2.1");
+	CHECK_STR(text_last_address(&arena, "spoofed, 192.0.2.1 "), "192.0.2.1");
+	CHECK_STR(text_last_address(&arena, "192.0.2.1, "), "");
+	CHECK_STR(text_last_address(&arena, ""), "");
+	CHECK_STR(text_of_whom(&arena, "192.0.2.1"), "192.0.2.1");
+	CHECK_STR(text_of_whom(&arena, "::ffff:192.0.2.1"), "192.0.2.1");
+	CHECK_STR(text_of_whom(&arena, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+	CHECK_STR(text_of_whom(&arena, "local"), "local");
+	arena_free(&arena);
+}
+
 TEST(paths_of_scanners)
 {
 	static const char *const theirs[] = {
@@ -147,4 +160,5 @@ TEST(paths_of_scanners)
 }
 
 CHECK_TABLE(T(names_of_files), T(disposition), T(media_types), T(sizes), T(places_to_go_on_to),
-	    T(numbers_of_lots), T(keys_ids_and_texts), T(how_much_fits), T(paths_of_scanners))
+	    T(numbers_of_lots), T(keys_ids_and_texts), T(how_much_fits), T(addresses),
+	    T(paths_of_scanners))
