@@ -109,9 +109,13 @@ static void add_file(struct form *form, struct arena *arena, const char *file_na
 	/* A form without a chosen file sends one without a name. */
 	if (!form->wants_upload || !*file_name)
 		return;
-	if (offset == 0 && !form->upload.given)
-		begin_file(form, arena, file_name, type);
-	add_to_file(form, data, size);
+	if (offset == 0) {
+		form->upload.keeps = !form->upload.given;
+		if (form->upload.keeps)
+			begin_file(form, arena, file_name, type);
+	}
+	if (form->upload.keeps)
+		add_to_file(form, data, size);
 }
 
 /* ---- pieces --------------------------------------------------------------------------------- */

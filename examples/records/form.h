@@ -37,6 +37,7 @@ struct upload {
 	bool given;     /* there was a field "file" with a name */
 	bool too_large; /* the rest was dropped */
 	bool failed;    /* it could not be written */
+	bool keeps;     /* the part that is coming is the one; of two files the first is kept */
 	const char *name;
 	const char *type;
 	int fd; /* -1 when there is none */

@@ -70,8 +70,10 @@ static int apply(tine_pool *pool, const char *name, const char *sql)
 
 	if (!pg)
 		return fail(name, &error);
-	if (run(pg, "select pg_advisory_xact_lock(" MIGRATION_LOCK ")") < 0 ||
-	    run(pg, "set local client_min_messages = warning; set local lock_timeout = 0; "
+	/* A migration takes its time, and who comes second waits for it. */
+	if (run(pg, "set local statement_timeout = 0; set local lock_timeout = 0; "
+		    "select pg_advisory_xact_lock(" MIGRATION_LOCK ")") < 0 ||
+	    run(pg, "set local client_min_messages = warning; "
 		    "create table if not exists schema_files (name text primary key, "
 		    "applied_at timestamptz not null default now())") < 0)
 		return fail_of(name, pg);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Documents in a directory, one file each. A file is written under another name first, so that one
- * that is there is whole.
+ * that is there is whole; and the directory with it, so that one that was stored is there after a
+ * power cut.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,10 @@ static int put(struct storage *storage, const char *key, int fd, int64_t size_by
 		rc = fail(error, "a document cannot be put in its place");
 	if (rc < 0)
 		unlinkat(storage->directory, part, 0);
+	if (rc == 0 && fsync(storage->directory) < 0) {
+		rc = fail(error, "the directory of documents cannot be written");
+		unlinkat(storage->directory, key, 0);
+	}
 	return rc < 0 ? STORAGE_FAILED : STORAGE_OK;
 }
 

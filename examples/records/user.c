@@ -18,7 +18,7 @@
 #include "text.h"
 
 struct wanted {
-	const char *name, *role, *file;
+	const char *name, *role, *file; /* role NULL: as it is; of a new user, editor */
 };
 
 static int usage(const char *what)
@@ -47,7 +47,7 @@ static int read_arguments(struct wanted *wanted, int argc, char **argv)
 	}
 	if (!wanted->name || !text_is_plain(wanted->name, 1, 64))
 		return usage("a user has a name of 1 to 64 bytes");
-	if (role_find(wanted->role) == ROLE_NOBODY)
+	if (wanted->role && role_find(wanted->role) == ROLE_NOBODY)
 		return usage("there is no such role");
 	return 0;
 }
@@ -77,19 +77,25 @@ static char *read_password(const char *file)
 /* A session that was begun with the former password ends. */
 static int store(tine_pool *pool, const struct wanted *wanted, const char *hash)
 {
-	static const char sql[] = "insert into users (name, password_hash, role) "
-				  "values ($1, $2, $3) on conflict (name) do update set "
-				  "password_hash = excluded.password_hash, role = excluded.role";
+	static const char sql[] =
+		"insert into users (name, password_hash, role) "
+		"values ($1, $2, coalesce($3, 'editor')) on conflict (name) do update set "
+		"password_hash = excluded.password_hash, role = coalesce($3, users.role) "
+		"returning role";
 	static const char end_sql[] = "delete from sessions where user_id = "
 				      "(select id from users where name = $1)";
 	const char *values[] = { wanted->name, hash, wanted->role };
 	struct db db = { .deadline_ns = clock_ns() + INT64_C(30000000000) };
 	TINE_SCOPE(scope, pool, TINE_SCOPE_SCRIPT, "create-user");
 	PGconn *pg = tine_scope_conn(scope, &db.error);
+	PGresult *row = pg ? db_run(&db, pg, sql, 3, values) : NULL;
+	char role[16];
 
-	if (pg && db_do(&db, pg, sql, 3, values) == 0 && db_do(&db, pg, end_sql, 1, values) == 0 &&
+	snprintf(role, sizeof(role), "%s", row ? PQgetvalue(row, 0, 0) : "");
+	PQclear(row);
+	if (row && db_do(&db, pg, end_sql, 1, values) == 0 &&
 	    tine_scope_commit(scope, &db.error) == 0) {
-		printf("%s: %s\n", wanted->name, wanted->role);
+		printf("%s: %s\n", wanted->name, role);
 		return 0;
 	}
 	fprintf(stderr, "records: create-user: %s: %s\n", tine_status_name(db.error.status),
@@ -99,7 +105,7 @@ static int store(tine_pool *pool, const struct wanted *wanted, const char *hash)
 
 int command_create_user(const struct config *config, int argc, char **argv)
 {
-	struct wanted wanted = { .role = "editor" };
+	struct wanted wanted = { 0 };
 	char hash[PASSWORD_HASH_BYTES];
 	int rc = read_arguments(&wanted, argc, argv);
 	char *password = rc == 0 ? read_password(wanted.file) : NULL;

@@ -73,6 +73,20 @@ TEST(a_file_goes_where_nobody_says)
 	arena_free(&arena);
 }
 
+TEST(of_two_files_the_first_is_kept_as_it_is)
+{
+	form_init(&form);
+	form.wants_upload = true;
+	form.limit_bytes = 100;
+	add_file("one", "abc", 0);
+	add_file("two", "xyz", 0);
+	add_file("two", "xyz", 3);
+	CHECK_STR(form.upload.name, "one");
+	CHECK_INT(form.upload.size_bytes, ==, 3);
+	form_free(&form);
+	arena_free(&arena);
+}
+
 TEST(a_file_that_nobody_wants_is_dropped)
 {
 	form_init(&form);
@@ -159,6 +173,7 @@ TEST(the_count_is_that_of_all_processes)
 }
 
 CHECK_TABLE(T(fields_come_in_pieces), T(there_is_an_end_to_fields),
-	    T(a_file_goes_where_nobody_says), T(a_file_that_nobody_wants_is_dropped),
-	    T(jobs_are_judged_before_they_are_stored), T(a_minute_has_its_count),
-	    T(what_was_counted_is_taken_back), T(the_count_is_that_of_all_processes))
+	    T(a_file_goes_where_nobody_says), T(of_two_files_the_first_is_kept_as_it_is),
+	    T(a_file_that_nobody_wants_is_dropped), T(jobs_are_judged_before_they_are_stored),
+	    T(a_minute_has_its_count), T(what_was_counted_is_taken_back),
+	    T(the_count_is_that_of_all_processes))

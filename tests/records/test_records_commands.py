@@ -46,6 +46,16 @@ def test_migrations_at_the_same_time_wait_for_each_other(records, cluster, tmp_p
     assert ''.join(texts).count(': applied') == 2
 
 
+def test_migrations_have_no_time_limit(records, tmp_path):
+    folder = tmp_path / 'home' / 'sql'
+    folder.mkdir(parents=True)
+    (folder / '0001.sql').write_text(
+        "do $$begin if current_setting('statement_timeout') || current_setting('lock_timeout') "
+        "<> '00' then raise exception 'limited'; end if; end$$;")
+    done = records('migrate', RECORDS_HOME=str(tmp_path / 'home'))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_file_is_applied_as_a_whole_or_not(records, cluster, tmp_path):
     folder = tmp_path / 'home' / 'sql'
     folder.mkdir(parents=True)
@@ -76,6 +86,9 @@ def test_create_user(records, cluster, tmp_path):
     assert records('create-user', 'a', '--role', 'admin', given='from stdin').returncode == 0
     assert records('create-user', 'b', '--password-file', 'password').returncode == 0
     assert records('create-user', 'a', '--role', 'reader', given='another one').returncode == 0
+    # a new password alone leaves the role as it is
+    done = records('create-user', 'a', given='a third one')
+    assert (done.returncode, done.stdout) == (0, 'a: reader\n')
     rows = cluster.admin_sql('select name, role, password_hash from users order by name')
     assert [row[:2] for row in rows] == [('a', 'reader'), ('b', 'editor')]
     assert all(row[2].startswith('$argon2id$') for row in rows)
