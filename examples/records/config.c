@@ -172,15 +172,33 @@ static int fail(const struct row *row, const char *value, char *error, size_t er
 	return -1;
 }
 
-static int check_together(const struct config *config, char *error, size_t error_size)
+static int check_s3(const struct config *config, char *error, size_t error_size)
 {
 	if (config->storage != STORAGE_S3)
 		return 0;
-	if (*config->s3_url && *config->s3_key && *config->s3_secret)
+	if (!*config->s3_url || !*config->s3_key || !*config->s3_secret) {
+		snprintf(error, error_size,
+			 "RECORDS_STORAGE=s3 needs RECORDS_S3_URL, RECORDS_S3_KEY and "
+			 "RECORDS_S3_SECRET");
+		return -1;
+	}
+	if (strlen(config->s3_url) <= S3_URL_BYTES && strlen(config->s3_region) <= S3_URL_BYTES)
 		return 0;
-	snprintf(error, error_size,
-		 "RECORDS_STORAGE=s3 needs RECORDS_S3_URL, RECORDS_S3_KEY and RECORDS_S3_SECRET");
+	snprintf(error, error_size, "RECORDS_S3_URL and RECORDS_S3_REGION: at most %d bytes each",
+		 S3_URL_BYTES);
 	return -1;
+}
+
+static int check_together(const struct config *config, char *error, size_t error_size)
+{
+	/* Any web site may have its name lead to this service's address for who looks at it. */
+	if (config->status == STATUS_ALL && !*config->hosts) {
+		snprintf(error, error_size,
+			 "RECORDS_STATUS=all needs RECORDS_HOSTS: the names that browsers know "
+			 "this service by, such as localhost,127.0.0.1");
+		return -1;
+	}
+	return check_s3(config, error, error_size);
 }
 
 int config_read(struct config *config, char *error, size_t error_size)
@@ -234,6 +252,22 @@ static const char *option(const PQconninfoOption *options, const char *name, con
 	return getenv(variable);
 }
 
+/* A socket in the file system, each of them: a list of hosts may begin with one and go on
+ * elsewhere, and hostaddr says where to connect whatever the host is called. */
+static bool is_local(const char *host, const char *address)
+{
+	if (!host || !*host || (address && *address))
+		return false;
+	for (;;) {
+		if (*host != '/')
+			return false;
+		host = strchr(host, ',');
+		if (!host)
+			return true;
+		host++;
+	}
+}
+
 /* An sslmode in the URL that allows a connection without TLS is not taken silently. */
 static int check_tls(const struct config *config, tine_pool_config *pool, tine_error *error)
 {
@@ -249,7 +283,7 @@ static int check_tls(const struct config *config, tine_pool_config *pool, tine_e
 	if (pool->tls == TINE_TLS_DEFAULT && mode)
 		weak = strcmp(mode, "disable") == 0 || strcmp(mode, "allow") == 0 ||
 		       strcmp(mode, "prefer") == 0;
-	if (host && host[0] == '/')
+	if (is_local(host, option(options, "hostaddr", "PGHOSTADDR")))
 		weak = false;
 	if (config->insecure_database && pool->tls == TINE_TLS_DEFAULT && !mode)
 		pool->tls = TINE_TLS_PREFER;

@@ -14,6 +14,8 @@
 
 #include <tine/tine.h>
 
+#define S3_URL_BYTES 900 /* the key comes behind it */
+
 enum storage_kind { STORAGE_LOCAL, STORAGE_S3 };
 enum status_access { STATUS_ADMIN, STATUS_ALL, STATUS_OFF };
 
@@ -40,7 +42,8 @@ struct config {
 	int job_attempts;
 	int job_backoff_ms;
 	bool prepare;
-	int status; /* enum status_access */
+	int status;        /* enum status_access */
+	const char *hosts; /* names with ',' between them, "" = none */
 };
 
 /** Read the environment.

@@ -63,6 +63,36 @@ static const char *peer(struct exchange *exchange)
 	return arena_copy(&exchange->request.arena, text, strlen(text));
 }
 
+struct host {
+	const char *name;
+	int count;
+};
+
+static enum MHD_Result note_host(void *arg, enum MHD_ValueKind kind, const char *name,
+				 const char *value)
+{
+	struct host *host = arg;
+
+	(void)kind;
+	/* A blank before the colon is no part of the name to everybody. */
+	if (strncasecmp(name, "host", 4) == 0 && !name[4 + strspn(name + 4, " \t")]) {
+		host->name = value;
+		host->count++;
+	}
+	return MHD_YES;
+}
+
+/* Two of them: whoever is in between may have believed the other one. */
+static const char *host_of(struct exchange *exchange)
+{
+	struct host host = { 0 };
+
+	MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, note_host, &host);
+	if (host.count != 1 || !host.name)
+		return NULL;
+	return arena_copy(&exchange->request.arena, host.name, strlen(host.name));
+}
+
 static enum MHD_Result keep_last(void *arg, enum MHD_ValueKind kind, const char *name,
 				 const char *value)
 {
@@ -112,6 +142,7 @@ static void read_head(struct exchange *exchange, const char *path, const char *m
 	request->content_type = keep(exchange, header(exchange, "Content-Type"));
 	request->authorization = keep(exchange, header(exchange, "Authorization"));
 	request->if_none_match = keep(exchange, header(exchange, "If-None-Match"));
+	request->host = host_of(exchange);
 	request->address = client_address(exchange);
 	request->visitor.name = "";
 	MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, add_query, request);

@@ -50,6 +50,7 @@ struct request {
 	const char *content_type;
 	const char *authorization;
 	const char *if_none_match;
+	const char *host;    /* NULL: none, or more than one */
 	const char *address; /* of the client, as text */
 	struct fields query;
 	struct form form;

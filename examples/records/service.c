@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "commands.h"
 
@@ -90,8 +91,26 @@ static int add_task(struct service *service, tine_error *error)
 
 /* ---- the whole ------------------------------------------------------------------------------ */
 
+static bool begins(const char *text, const char *with)
+{
+	return strncasecmp(text, with, strlen(with)) == 0;
+}
+
+static bool is_storage_in_the_clear(const struct config *config)
+{
+	const char *url = config->s3_url;
+
+	return config->storage == STORAGE_S3 && !begins(url, "https://") &&
+	       !begins(url, "http://127.") && !begins(url, "http://localhost:") &&
+	       !begins(url, "http://localhost/") && !begins(url, "http://[::1]");
+}
+
 static void warn(const struct config *config)
 {
+	if (is_storage_in_the_clear(config))
+		fprintf(stderr,
+			"records: WARNING: RECORDS_S3_URL IS NOT HTTPS: ANYBODY ON THE WAY TO THE "
+			"STORAGE CAN READ AND CHANGE DOCUMENTS.\n");
 	if (config->insecure_database)
 		fprintf(stderr,
 			"records: WARNING: RECORDS_INSECURE_DATABASE IS SET: THE CONNECTION TO THE "
@@ -124,6 +143,17 @@ static int run(struct service *service, tine_error *error)
 	return tine_master_run(service->master, error);
 }
 
+/* The names are separated in a copy; the service keeps it. */
+static void split_hosts(struct service *service)
+{
+	char *rest = service->hosts_text = strdup(service->config->hosts), *name;
+	size_t count = 0;
+
+	while (rest && count < HOSTS_MAX && (name = strsep(&rest, ", ")) != NULL)
+		if (*name)
+			service->hosts[count++] = name;
+}
+
 static int make_status(struct service *service)
 {
 	tine_web_config settings;
@@ -133,6 +163,9 @@ static int make_status(struct service *service)
 		return 0;
 	tine_web_config_init(&settings);
 	settings.mount = "/status";
+	split_hosts(service);
+	if (service->hosts[0])
+		settings.hosts = service->hosts;
 	service->web = tine_web_new(&settings, &error);
 	if (!service->web)
 		fprintf(stderr, "records: %s\n", error.text);
@@ -188,6 +221,7 @@ int service_run(const struct config *config)
 	tine_master_free(service.master);
 	tine_pool_free(service.pool);
 	tine_web_free(service.web);
+	free(service.hosts_text);
 	storage_close(&service.storage);
 	shelf_free(service.shelf);
 	assets_free(service.assets);

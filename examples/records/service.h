@@ -26,12 +26,16 @@
 
 #define HASHES_AT_ONCE 2 /* in a process: each takes 64 MiB */
 
+#define HOSTS_MAX 16
+
 struct service {
 	const struct config *config;
 	int patience_ms; /* of a request with the database: the pool's acquire_timeout_ms */
 	tine_pool *pool;
 	tine_master *master;
 	tine_web *web; /* NULL when there is no status page */
+	const char *hosts[HOSTS_MAX + 1];
+	char *hosts_text;
 	struct keys keys;
 	struct shelf *shelf;   /* loaded again at each reload */
 	struct assets *assets; /* the same */

@@ -48,7 +48,11 @@ static void answer(struct request *request, struct reply *reply)
 {
 	struct buffer query = query_of(request);
 	tine_web_request asked = {
-		.size = sizeof(asked), .method = "GET", .path = request->path, .query = query.data
+		.size = sizeof(asked),
+		.method = "GET",
+		.path = request->path,
+		.query = query.data,
+		.host = request->host,
 	};
 	tine_web_response response;
 

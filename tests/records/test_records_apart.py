@@ -48,6 +48,15 @@ def test_no_byte_for_a_thousand_of_static_and_health(cluster, tmp_path):
             assert bytes_seen() > before
 
 
+def test_a_status_for_all_is_for_its_own_names(cluster, tmp_path):
+    env = {'RECORDS_STATUS': 'all', 'RECORDS_HOSTS': 'localhost, 127.0.0.1'}
+    with Service(cluster, tmp_path, workers=1, threads=2, env=env) as one, one.visit() as browser:
+        assert browser.get('/status/json').status == 200
+        assert browser.get('/status/json', Host='localhost:%d' % one.port).status == 200
+        assert browser.get('/status/json', Host='evil.example').status == 421
+        assert browser.get('/lots', Host='evil.example').status == 200
+
+
 def test_settings_are_cached_and_outlive_the_database(cluster, tmp_path):
     with Proxy(cluster) as proxy, Proxied(cluster, tmp_path, proxy, workers=1, threads=4) as one, \
             one.visit() as browser:

@@ -120,6 +120,7 @@ def test_without_a_database(records, cluster):
     ('RECORDS_SESSION_S', '12 parsecs', 'RECORDS_SESSION_S'),
     ('RECORDS_STORAGE', 'tape', 'one of local, s3'),
     ('RECORDS_STORAGE', 's3', 'needs RECORDS_S3_URL'),
+    ('RECORDS_STATUS', 'all', 'needs RECORDS_HOSTS'),
     ('RECORDS_BEHIND_TLS', 'maybe', 'yes or no'),
     ('RECORDS_UPLOAD_LIMIT_BYTES', '99999999999999999999', 'RECORDS_UPLOAD_LIMIT_BYTES'),
     ('TINE_POOL_SIZE', 'x', 'TINE_POOL_SIZE'),
@@ -145,6 +146,18 @@ def test_help_has_every_setting(records):
     settings = [line.split()[0] for line in text.splitlines() if line.startswith('  RECORDS_')]
     assert len(settings) > 15
     assert [name for name in settings if '`%s`' % name not in readme] == []
+
+
+def test_a_url_of_the_bucket_that_leaves_no_room(records):
+    done = records('serve', RECORDS_STORAGE='s3', RECORDS_S3_URL='https://h/' + 'x' * 900,
+                   RECORDS_S3_KEY='k', RECORDS_S3_SECRET='s')
+    assert done.returncode == 100 and 'RECORDS_S3_URL' in done.stderr
+
+
+@pytest.mark.parametrize('more', ['host=/nowhere,127.0.0.1', 'host=/nowhere hostaddr=127.0.0.1'])
+def test_a_socket_and_more_is_no_socket(records, more):
+    done = records('migrate', DATABASE_URL=more + ' dbname=app sslmode=prefer')
+    assert done.returncode == 100 and 'RECORDS_INSECURE_DATABASE=yes' in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize('variable, value', [
