@@ -78,12 +78,17 @@ void arena_free(struct arena *arena)
 	}
 }
 
+void buffer_reserve(struct buffer *buffer, size_t length)
+{
+	if (buffer->size - buffer->length >= length + 1)
+		return;
+	buffer->size = 2 * (buffer->length + length) + 256;
+	buffer->data = must(realloc(buffer->data, buffer->size));
+}
+
 void buffer_add(struct buffer *buffer, const char *data, size_t length)
 {
-	if (buffer->size - buffer->length < length + 1) {
-		buffer->size = 2 * (buffer->length + length) + 256;
-		buffer->data = must(realloc(buffer->data, buffer->size));
-	}
+	buffer_reserve(buffer, length);
 	if (length > 0)
 		memcpy(buffer->data + buffer->length, data, length);
 	buffer->length += length;

@@ -35,6 +35,8 @@ struct buffer {
 	size_t size;
 };
 
+/** Room for so much more. */
+void buffer_reserve(struct buffer *buffer, size_t length);
 void buffer_add(struct buffer *buffer, const char *data, size_t length);
 void buffer_text(struct buffer *buffer, const char *text);
 /** With & < > " ' as HTML has them. */

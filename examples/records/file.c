@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #define STEP_BYTES 16384
 
 char *file_read_fd(int fd, size_t *ret_length)
@@ -20,10 +22,16 @@ char *file_read_fd(int fd, size_t *ret_length)
 		ssize_t count;
 
 		if (size - used < STEP_BYTES) {
-			char *grown = realloc(data, size += 2 * STEP_BYTES);
+			char *grown = malloc(size += 2 * STEP_BYTES);
 
 			if (!grown)
 				break;
+			/* It may be a password: no copy is left behind. */
+			if (data) {
+				memcpy(grown, data, used);
+				sodium_memzero(data, used);
+			}
+			free(data);
 			data = grown;
 		}
 		count = read(fd, data + used, STEP_BYTES);

@@ -41,12 +41,32 @@ static struct field *begin_field(struct fields *fields, const char *name)
 	return field;
 }
 
+/* What is typed may be a password: no copy of it is left in the heap. */
+static void grow_value(struct buffer *value, size_t more)
+{
+	struct buffer grown = { 0 };
+
+	if (value->size - value->length > more)
+		return;
+	buffer_reserve(&grown, value->length + more);
+	buffer_add(&grown, value->data, value->length);
+	sodium_memzero(value->data, value->size);
+	free(value->data);
+	*value = grown;
+}
+
+static void add_to_value(struct fields *fields, struct field *field, const char *data, size_t size)
+{
+	grow_value(&field->value, size);
+	buffer_add(&field->value, data, size);
+	fields->bytes += size;
+}
+
 void fields_add(struct fields *fields, const char *name, const char *data, size_t size)
 {
 	struct field *field = begin_field(fields, name);
 
-	buffer_add(&field->value, data, size);
-	fields->bytes += size;
+	add_to_value(fields, field, data, size);
 }
 
 const char *fields_find(const struct fields *fields, const char *name)
@@ -65,6 +85,7 @@ void fields_free(struct fields *fields)
 		struct field *field = fields->first;
 
 		fields->first = field->next;
+		sodium_memzero(field->value.data, field->value.size);
 		free(field->value.data);
 		free(field);
 	}
@@ -140,8 +161,7 @@ void form_add(struct form *form, struct arena *arena, const char *name, const ch
 		fields_add(fields, name, data, size);
 		return;
 	}
-	buffer_add(&field->value, data, size);
-	fields->bytes += size;
+	add_to_value(fields, field, data, size);
 }
 
 void form_add_raw(struct form *form, const char *data, size_t size)

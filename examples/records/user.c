@@ -52,12 +52,20 @@ static int read_arguments(struct wanted *wanted, int argc, char **argv)
 	return 0;
 }
 
-/* @return the caller's, for free(); NULL when it cannot be read or is no password */
+static void forget(char *password, size_t length)
+{
+	if (password)
+		sodium_memzero(password, length);
+	free(password);
+}
+
+/* @return the caller's, for forget(); NULL when it cannot be read or is no password */
 static char *read_password(const char *file)
 {
 	int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	size_t length = 0;
 	char *password = fd >= 0 ? file_read_fd(fd, &length) : NULL;
+	size_t read_bytes = length;
 
 	if (file && fd >= 0)
 		close(fd);
@@ -70,7 +78,7 @@ static char *read_password(const char *file)
 		password ? "records: a password has %d to %d bytes\n"
 			 : "records: the password cannot be read\n",
 		PASSWORD_LEAST_BYTES, PASSWORD_MOST_BYTES);
-	free(password);
+	forget(password, read_bytes);
 	return NULL;
 }
 
@@ -114,8 +122,7 @@ int command_create_user(const struct config *config, int argc, char **argv)
 	if (!password)
 		return EXIT_USAGE;
 	rc = password_hash(password, hash);
-	sodium_memzero(password, strlen(password));
-	free(password);
+	forget(password, strlen(password));
 	if (rc != 0) {
 		fprintf(stderr, "records: no memory to hash a password\n");
 		return EXIT_NOT_DONE;
