@@ -4,13 +4,16 @@
  * under tine can be laid beside a bare one. PG* variables say where the server is.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <libpq/libpq-fs.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static PGconn *login(void)
@@ -348,6 +351,64 @@ static void unfinished(void)
 	}
 }
 
+/* Something of the program's own at a number that a connection had. @return what it is written by
+ */
+static int take_number(int fd, bool is_file)
+{
+	int pair[2], other;
+
+	close(fd);
+	if (is_file) {
+		other = open("own", O_RDWR | O_CREAT | O_TRUNC, 0600);
+		if (other != fd)
+			dup2(other, fd);
+		other = fcntl(fd, F_DUPFD, 100);
+	} else {
+		socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+		other = fcntl(pair[1], F_DUPFD, 100);
+		if (pair[0] != fd)
+			dup2(pair[0], fd);
+	}
+	return other;
+}
+
+/* Is what the other side wrote there, and nothing else? */
+static void look_at(int fd, int other, bool is_file)
+{
+	char got[64] = "";
+	ssize_t length;
+
+	if (is_file)
+		lseek(fd, 0, SEEK_SET);
+	length = read(fd, got, sizeof(got) - 1);
+	printf("%zd %s", length, got);
+	if (!is_file)
+		printf("%zd\n", recv(other, got, sizeof(got), MSG_DONTWAIT));
+}
+
+/* Numbers of finished connections are the program's again. */
+static void reused(void)
+{
+	for (int i = 0; i < 4; i++) {
+		bool is_file = i & 1;
+		PGconn *conn = login();
+		int fd = PQsocket(conn), other;
+
+		if (i & 2)
+			ask(conn, "select 'parked'");
+		PQfinish(conn);
+		other = take_number(fd, is_file);
+		printf("%zd\n", write(other, "precious\n", 9));
+		for (int j = 0; j < 7; j++) {
+			conn = login();
+			ask(conn, "select 'again'");
+			PQfinish(conn);
+		}
+		look_at(fd, other, is_file);
+		closefrom(3);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -367,6 +428,7 @@ int main(int argc, char **argv)
 		{ "unfinished", unfinished },
 		{ "watched", watched },
 		{ "databases", databases },
+		{ "reused", reused },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(clients) / sizeof(clients[0]); i++)

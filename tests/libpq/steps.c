@@ -17,6 +17,7 @@
  *	show=NAME         print a setting of the newest
  *	fork, end         a child goes on to "end", the parent waits for it and goes on there
  *	ps                tine ps --json
+ *	closeall          close all descriptors but the standard ones
  *	sleep             nothing
  */
 #include <libpq-fe.h>
@@ -206,6 +207,8 @@ static void do_step(char *word, const struct timespec *since)
 		killed();
 	else if (strcmp(word, "newpassword") == 0)
 		run(open_ones[count - 1], "alter role current_user password 'another'", false);
+	else if (strcmp(word, "closeall") == 0)
+		closefrom(3);
 	else if (strcmp(word, "ps") == 0)
 		ps();
 	else if (strcmp(word, "sleep") != 0)

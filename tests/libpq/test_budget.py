@@ -164,3 +164,9 @@ def test_libtine_counts_once(server, boards):
     assert done.returncode == 0, done.stderr
     assert ' timeouts=0 errors=0 wrong=0 ' in done.stdout
     assert 0 < census.most <= 2
+
+
+def test_permit_of_one_that_the_program_closed_comes_back(server, boards):
+    """A parked one whose descriptor is gone is left alone; its permit is not."""
+    steps(server, ['--pool', 2, '--budget', 2, '--acquire-timeout', '10s'],
+          'open finish closeall ' * 8 + 'open open', TINE_BOARD_DIRECTORY=boards)

@@ -14,7 +14,7 @@ INCLUDE = '/usr/include/postgresql'
 PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 
 CLIENTS = ['refused', 'lost', 'copy', 'pipeline', 'single_row', 'notify', 'large_object', 'cancel',
-           'steps', 'leftovers', 'unfinished', 'watched', 'databases']
+           'steps', 'leftovers', 'unfinished', 'watched', 'databases', 'reused']
 
 MODES = {'revive': [], 'guard': ['--no-revive'], 'pool': ['--pool', '5'],
          'tracked': ['--pool', '5', '--reset', 'tracked']}

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "preload/libpq/ask.h"
 #include "preload/libpq/reopen.h"
@@ -46,7 +45,6 @@ static bool may_judge(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 	const PGconn *conn = record->conn;
-	struct stat st;
 
 	if (!record->session.is_open ||
 	    tine_journal_obstacle(&record->session.journal) != TINE_OBSTACLE_NONE ||
@@ -57,7 +55,7 @@ static bool may_judge(const struct tine_record *record)
 		return false;
 	if (tine_record_inherited(record))
 		return tine_reopen_owns(record);
-	return fstat(record->session.fd, &st) == 0 && st.st_ino == record->session.inode;
+	return tine_session_holds(record);
 }
 
 /* @return 1 data, 0 nothing, -1 the end */

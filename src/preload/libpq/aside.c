@@ -2,7 +2,6 @@
 #include "preload/libpq/aside.h"
 
 #include <sys/epoll.h>
-#include <sys/stat.h>
 
 #include "preload/fdtable.h"
 #include "preload/libpq/lex.h"
@@ -13,13 +12,10 @@ bool tine_aside_step(const struct tine_record *record)
 {
 	struct tine_watch watches[TINE_WATCHES];
 	int fd = record->session.fd, count;
-	struct stat st;
 
 	if (!tine_fd_watched)
 		return true;
-	if (fstat(fd, &st) < 0 || st.st_ino != record->session.inode)
-		return false;
-	count = tine_watch_find(fd, st.st_ino, watches);
+	count = tine_watch_find(fd, record->session.inode, watches);
 	for (int i = 0; i < count; i++)
 		if (epoll_ctl(watches[i].epoll, EPOLL_CTL_DEL, fd, NULL) < 0)
 			return false;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -217,12 +216,14 @@ int tine_budget_before_end(const struct tine_record *record, struct tine_claim *
 		return -1;
 	*ret_claim = record->claim;
 	fd = record->copy->real.PQsocket(record->conn);
+	if (fd >= 0 && record->session.is_open && !tine_session_holds(record))
+		return TINE_BUDGET_UNSEEN;
 	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 }
 
 void tine_budget_after_end(struct tine_claim *claim, int farewell_fd)
 {
-	int open_ms = 0;
+	int open_ms = farewell_fd == TINE_BUDGET_UNSEEN ? TINE_PERMIT_CLOSED_MS : 0;
 
 	if (farewell_fd >= 0) {
 		open_ms = tine_board_await_end(farewell_fd);
@@ -258,7 +259,6 @@ static bool listens(const struct tine_record *record)
 static bool may_be_lent(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
-	struct stat st;
 
 	return tine_level.revive && record->session.is_open && !record->session.due &&
 	       real->PQtransactionStatus(record->conn) == PQTRANS_IDLE &&
@@ -266,8 +266,7 @@ static bool may_be_lent(const struct tine_record *record)
 	       (!real->PQpipelineStatus ||
 		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF) &&
 	       tine_journal_obstacle(&record->session.journal) == TINE_OBSTACLE_NONE &&
-	       real->PQsocket(record->conn) == record->session.fd &&
-	       fstat(record->session.fd, &st) == 0 && st.st_ino == record->session.inode;
+	       tine_session_holds(record);
 }
 
 /* A dead end takes the socket's place, so that the next use finds the connection gone and opens it
@@ -275,12 +274,11 @@ static bool may_be_lent(const struct tine_record *record)
 static void lend(struct tine_record *record)
 {
 	int fd = fcntl(record->session.fd, F_DUPFD_CLOEXEC, 0);
-	struct stat st;
 
 	if (fd < 0)
 		return;
-	if (tine_keep_sever(record->session.fd) && fstat(record->session.fd, &st) == 0) {
-		record->session.inode = st.st_ino;
+	if (tine_keep_sever(record->session.fd)) {
+		tine_session_note_socket(record);
 		record->seat = NULL;
 		record->used_ns = 0; /* what was used just now is not looked at */
 		shutdown(fd, SHUT_WR);

@@ -34,6 +34,9 @@ void tine_budget_connected(struct tine_record *record, bool ok);
  *  is made this process's; tine_budget_connected() is to follow. */
 bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size);
 
+/* The end of the session cannot be seen: its number is not its own any more. */
+#define TINE_BUDGET_UNSEEN (-2)
+
 /** Before PQfinish(): what is needed to see the session's end. After it: give everything back. */
 int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim);
 void tine_budget_after_end(struct tine_claim *claim, int farewell_fd);

@@ -79,6 +79,22 @@ void tine_level_say_reopened(enum tine_reopen_why why, bool good)
 	tine_guard_say(&text);
 }
 
+void tine_level_say_left(void)
+{
+	static atomic_uint left;
+	unsigned count = atomic_fetch_add(&left, 1) + 1;
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (tine_guard_is_quiet() || (count > 1 && !tine_guard_is_verbose()))
+		return;
+	begin(&text, line);
+	tine_text_add(&text, "parked connections that are left alone, since the program closed "
+			     "their descriptors: ");
+	tine_text_add_number(&text, count);
+	tine_guard_say(&text);
+}
+
 static void before_fork(void)
 {
 	tine_reopen_gate_close();

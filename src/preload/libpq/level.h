@@ -68,6 +68,10 @@ enum tine_reopen_why {
  *  all of them when wanted. */
 void tine_level_say_reopened(enum tine_reopen_why why, bool good);
 
+/** Say, the first time or when wanted, that the program has the number of a parked connection, so
+ *  that its PGconn is left in memory. */
+void tine_level_say_left(void);
+
 /** Say, when wanted, that a function of this copy was called to make a connection. */
 void tine_level_say_login(const struct tine_copy *copy, const char *function);
 

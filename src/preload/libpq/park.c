@@ -14,6 +14,7 @@
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
+#include "preload/libpq/reopen.h"
 
 /* An answer to DISCARD ALL, or to a question whether somebody is there. */
 #define ANSWER_NS (2 * (int64_t)TINE_NS_PER_S)
@@ -72,6 +73,15 @@ static bool is_of(const struct tine_record *record, const struct tine_copy *copy
 	return record->copy == copy && tine_key_is(&record->stay.key, key);
 }
 
+/* Is the number of a parked one somebody else's? In a child it is a dead end, if it is its own. */
+static bool is_lost(const struct tine_record *record)
+{
+	if (record->copy->real.PQsocket(record->conn) < 0)
+		return false;
+	return tine_record_inherited(record) ? !tine_reopen_owns(record)
+					     : !tine_session_holds(record);
+}
+
 /* The best of a login: the newest whose reset is answered, so that nobody waits for it; if there is
  * none, the one whose answer comes first. */
 static struct tine_record *find_best(const struct tine_copy *copy, const struct tine_key *key)
@@ -80,7 +90,8 @@ static struct tine_record *find_best(const struct tine_copy *copy, const struct 
 
 	for (record = newest; record; record = record->stay.next)
 		if (is_of(record, copy, key)) {
-			if (!record->stay.is_reset || tine_dress_has_input(record))
+			if (!record->stay.is_reset || is_lost(record) ||
+			    tine_dress_has_input(record))
 				return record;
 			found = record;
 		}
@@ -175,12 +186,13 @@ void tine_park_finish(struct tine_record *record)
 {
 	const struct tine_copy *copy = record->copy;
 	PGconn *conn = record->conn;
+	bool is_left = record->stay.place == TINE_STAY_PARKED && is_lost(record);
 	struct tine_claim claim;
 	int farewell_fd;
 
 	/* A socket that is closed with something in it to read is torn down, which the server's log
 	 * has a line about. */
-	if (record->stay.is_reset && !tine_record_inherited(record))
+	if (record->stay.is_reset && !tine_record_inherited(record) && tine_session_holds(record))
 		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
 	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);
@@ -189,7 +201,10 @@ void tine_park_finish(struct tine_record *record)
 	free(record->stay.asked_fallback);
 	free(record->refusal);
 	tine_record_remove(record);
-	copy->real.PQfinish(conn);
+	if (is_left)
+		tine_level_say_left();
+	else
+		copy->real.PQfinish(conn);
 	tine_budget_after_end(&claim, farewell_fd);
 }
 
@@ -325,7 +340,7 @@ static bool may_stay(struct tine_record *record, int64_t now_ns)
 	PGconn *conn = record->conn;
 
 	return stay->is_poolable && !tine_record_inherited(record) && now_ns < stay->expires_ns &&
-	       real->PQstatus(conn) == CONNECTION_OK &&
+	       tine_session_holds(record) && real->PQstatus(conn) == CONNECTION_OK &&
 	       real->PQtransactionStatus(conn) != PQTRANS_ACTIVE &&
 	       (!real->PQpipelineStatus || real->PQpipelineStatus(conn) == PQ_PIPELINE_OFF) &&
 	       record->session.is_open && !record->session.due;
@@ -460,7 +475,7 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 		return NULL;
 	adopt();
 	while ((record = take_best(copy, key)) != NULL) {
-		int ready = make_ready(record, name, is_start);
+		int ready = is_lost(record) ? -1 : make_ready(record, name, is_start);
 
 		if (ready >= 0)
 			return hand_out(record, is_start ? TINE_STAY_COMING : TINE_STAY_OUT);

@@ -9,6 +9,10 @@
  * that does not make it new (session.h of what is_discardable says) it is closed; libpq's side by
  * dress.c. Somebody who holds the old PGcancel cannot reach the next one's statement (cancel.c).
  *
+ * Invariant: of a parked connection whose number the program has closed or has something of its own
+ * at, which it has every right to, nothing is read, written or closed: its PGconn is left behind.
+ * Looked at before each use (is_lost()).
+ *
  * Owns the parked connections. Locks: one mutex, for the list only, never held across a call of
  * libpq; the fork's prepare handler takes it. Fork: the parent's are severed by the guard and
  * finished by the child when it first parks or takes one; one that another thread had taken off the

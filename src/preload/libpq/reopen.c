@@ -209,10 +209,7 @@ void tine_reopen_leave(struct tine_reopening *work)
 
 static void note_new_session(struct tine_record *record)
 {
-	struct stat st;
-
-	record->session.fd = record->copy->real.PQsocket(record->conn);
-	record->session.inode = fstat(record->session.fd, &st) == 0 ? st.st_ino : 0;
+	tine_session_note_socket(record);
 	record->session.born_ns = tine_clock_ns();
 	record->used_ns = tine_clock_coarse_ns();
 }

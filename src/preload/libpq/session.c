@@ -28,18 +28,38 @@ static char transaction(const struct tine_record *record)
 	}
 }
 
+void tine_session_note_socket(struct tine_record *record)
+{
+	struct tine_session *session = &record->session;
+	struct stat st = { 0 };
+
+	session->fd = record->copy->real.PQsocket(record->conn);
+	if (fstat(session->fd, &st) < 0)
+		st.st_ino = 0;
+	session->device = st.st_dev;
+	session->inode = st.st_ino;
+}
+
+bool tine_session_holds(const struct tine_record *record)
+{
+	const struct tine_session *session = &record->session;
+	struct stat st;
+
+	return session->fd >= 0 && record->copy->real.PQsocket(record->conn) == session->fd &&
+	       fstat(session->fd, &st) == 0 && st.st_ino == session->inode &&
+	       st.st_dev == session->device;
+}
+
 void tine_session_begin(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 	struct tine_session *session = &record->session;
 	const char *standard = real->PQparameterStatus(record->conn, "standard_conforming_strings");
-	struct stat st;
 
 	tine_session_end(record);
 	tine_journal_init(&session->journal, standard && strcmp(standard, "on") == 0,
 			  real->PQparameterStatus(record->conn, "client_encoding"));
-	session->fd = real->PQsocket(record->conn);
-	session->inode = fstat(session->fd, &st) == 0 ? st.st_ino : 0;
+	tine_session_note_socket(record);
 	session->born_ns = tine_clock_ns();
 	session->is_open = true;
 	tine_alive_note_role(record);

@@ -39,7 +39,8 @@ struct tine_statement {
 struct tine_session {
 	bool is_open; /* logged in, and the journal has it from its beginning */
 	int fd;
-	ino_t inode; /* of the socket, so that the number is known to be still libpq's */
+	dev_t device; /* of the socket and its inode, so that the number is known to be still its */
+	ino_t inode;
 	int64_t born_ns;
 	struct tine_journal journal;
 	unsigned deaths;   /* of connections of this process that were known at the last ping */
@@ -51,6 +52,14 @@ struct tine_session {
 
 /** The record's PGconn has just logged in. */
 void tine_session_begin(struct tine_record *record);
+
+/** Note what PQsocket() is now. */
+void tine_session_note_socket(struct tine_record *record);
+
+/** Is PQsocket() still the socket that was noted? A program may close the number of a connection
+ *  that it has finished, and have a file of its own there: to be asked before anything is done to
+ *  it that libpq would not do. Changes errno. */
+bool tine_session_holds(const struct tine_record *record);
 
 /** Forget the session; the connection is finished or begins another one. */
 void tine_session_end(struct tine_record *record);
