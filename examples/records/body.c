@@ -12,6 +12,7 @@
 
 #define DROP_BYTES (64 << 20) /* so much is read to be dropped */
 #define POST_BYTES 8192
+#define UPLOADS_AT_ONCE 8 /* files of the largest size that are on their way to a worker */
 
 static enum MHD_Result add_piece(void *arg, enum MHD_ValueKind kind, const char *name,
 				 const char *file_name, const char *type, const char *encoding,
@@ -86,6 +87,24 @@ void body_begin(struct exchange *exchange)
 	exchange->drops_body = !exchange->post;
 }
 
+/* Whoever has a session may send, but not fill the disk: by the form's word alone it is not known
+ * whether he still may. */
+static void count_upload(struct exchange *exchange)
+{
+	struct form *form = &exchange->request.form;
+	struct http *http = exchange->http;
+	int64_t bytes = form->upload.fd >= 0 ? form->upload.size_bytes : 0;
+
+	http->upload_bytes += bytes - exchange->upload_bytes;
+	exchange->upload_bytes = bytes;
+	if (bytes == 0 || http->upload_bytes <= UPLOADS_AT_ONCE * form->limit_bytes)
+		return;
+	form_drop_upload(form);
+	http->upload_bytes -= bytes;
+	exchange->upload_bytes = 0;
+	exchange->drops_body = true;
+}
+
 bool body_add(struct exchange *exchange, const char *data, size_t size)
 {
 	struct request *request = &exchange->request;
@@ -99,6 +118,7 @@ bool body_add(struct exchange *exchange, const char *data, size_t size)
 		MHD_post_process(exchange->post, data, size);
 	else
 		form_add_raw(&request->form, data, size);
+	count_upload(exchange);
 	return true;
 }
 

@@ -22,7 +22,9 @@ struct http;
 struct client {
 	struct client *next, **back;
 	struct MHD_Connection *connection;
-	bool busy; /* a request is under way */
+	int fd;
+	bool busy;        /* a request is under way */
+	int64_t until_ns; /* of CLOCK_MONOTONIC: when it is cut off; 0: it waits for us */
 };
 
 struct http {
@@ -31,7 +33,10 @@ struct http {
 	tine_worker *worker;
 	struct client *clients;
 	bool draining;
-	int wake_fd; /* an eventfd that ends the loop's wait */
+	unsigned enough;      /* connections: others may take what comes */
+	int64_t next_cut_ns;  /* when slow clients are looked for again */
+	int64_t upload_bytes; /* of files that are on their way in */
+	int wake_fd;          /* an eventfd that ends the loop's wait */
 	atomic_bool sleeping, resumed;
 	atomic_int answering; /* handlers that may still touch this */
 };
@@ -44,7 +49,8 @@ struct exchange {
 	struct reply reply;
 	struct MHD_PostProcessor *post;
 	int64_t body_bytes;
-	bool drops_body; /* what comes is not kept */
+	int64_t upload_bytes; /* its part of the loop's */
+	bool drops_body;      /* what comes is not kept */
 	bool is_scanner;
 	bool is_early; /* answered without its body, which was not sent yet or is far too large */
 	bool answered;

@@ -124,6 +124,16 @@ static void add_to_file(struct form *form, const char *data, size_t size)
 	upload->failed = file_write(upload->fd, data, size) < 0;
 }
 
+void form_drop_upload(struct form *form)
+{
+	if (form->upload.fd >= 0)
+		close(form->upload.fd);
+	form->upload.fd = -1;
+	form->upload.keeps = false;
+	form->upload.size_bytes = 0;
+	form->no_room = true;
+}
+
 static void add_file(struct form *form, struct arena *arena, const char *file_name,
 		     const char *type, const char *data, uint64_t offset, size_t size)
 {

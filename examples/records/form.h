@@ -51,6 +51,7 @@ struct form {
 	bool wants_upload;
 	int64_t limit_bytes; /* of the file */
 	bool too_large;      /* the fields are */
+	bool no_room;        /* others are sending so much that it was dropped */
 	struct buffer raw;   /* a body that is no form */
 };
 
@@ -62,6 +63,9 @@ void form_free(struct form *form);
  *  @param offset    of the piece in the value */
 void form_add(struct form *form, struct arena *arena, const char *name, const char *file_name,
 	      const char *type, const char *data, uint64_t offset, size_t size);
+
+/** Drop what is there of a file. */
+void form_drop_upload(struct form *form);
 
 /** A piece of a body that is no form. */
 void form_add_raw(struct form *form, const char *data, size_t size);

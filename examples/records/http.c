@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,54 @@
 #define HEADERS_BYTES 16384
 #define IDLE_S 60
 #define DRAIN_S 1
+#define HURRY_S 2 /* for a head, when many are connected or this worker ends */
+#define PACE_BYTES_PER_S 4096
+#define NS_PER_S INT64_C(1000000000)
+#define ENOUGH_MOST 900 /* libmicrohttpd's own limit is above */
+#define OTHER_DESCRIPTORS 200
+
+/* ---- slow clients --------------------------------------------------------------------------- */
+
+/* A byte now and then is no inactivity to libmicrohttpd. A head has to be there in time, and sooner
+ * when many are connected; a body may take as long as it comes at a fair pace, and a reply as long
+ * as that pace takes. */
+static void expect_head(const struct http *http, struct client *client)
+{
+	client->until_ns = clock_ns() + (http->draining ? HURRY_S : IDLE_S) * NS_PER_S;
+}
+
+static void expect_bytes(struct client *client, int64_t bytes)
+{
+	client->until_ns = clock_ns() + IDLE_S * NS_PER_S + bytes * (NS_PER_S / PACE_BYTES_PER_S);
+}
+
+static void body_came(struct client *client, size_t bytes)
+{
+	int64_t most_ns = clock_ns() + IDLE_S * NS_PER_S;
+
+	client->until_ns += (int64_t)bytes * (NS_PER_S / PACE_BYTES_PER_S);
+	if (client->until_ns > most_ns)
+		client->until_ns = most_ns;
+}
+
+/* The library notices, and closes it. */
+static void cut_off_the_slow(struct http *http)
+{
+	bool crowded = http_connections(http) >= http->enough / 4 * 3;
+	int64_t now_ns = clock_ns();
+
+	if (now_ns < http->next_cut_ns)
+		return;
+	http->next_cut_ns = now_ns + NS_PER_S;
+	for (struct client *client = http->clients; client; client = client->next) {
+		int64_t late_ns = now_ns - client->until_ns;
+
+		if (crowded && !client->busy && !http->draining)
+			late_ns += (IDLE_S - HURRY_S) * NS_PER_S;
+		if (client->until_ns != 0 && late_ns > 0)
+			shutdown(client->fd, SHUT_RDWR);
+	}
+}
 
 /* ---- reading a request's head --------------------------------------------------------------- */
 
@@ -209,13 +258,22 @@ static bool is_quick(const struct exchange *exchange)
 	       (route && (route->flags & ROUTE_QUICK));
 }
 
+static int64_t reply_bytes(const struct reply *reply)
+{
+	if (reply->fd >= 0)
+		return reply->fd_bytes;
+	return (int64_t)(reply->data ? reply->data_bytes : reply->body.length);
+}
+
 static enum MHD_Result send_reply(struct exchange *exchange)
 {
+	int64_t bytes = reply_bytes(&exchange->reply);
 	struct MHD_Response *response =
 		reply_make(&exchange->reply, exchange->http->service->config->behind_tls,
 			   exchange->http->draining || exchange->is_early);
 	enum MHD_Result rc = MHD_NO;
 
+	expect_bytes(exchange->client, bytes);
 	if (response)
 		rc = MHD_queue_response(exchange->connection, (unsigned)exchange->reply.status,
 					response);
@@ -226,6 +284,7 @@ static enum MHD_Result send_reply(struct exchange *exchange)
 /* The patience begins when all of the request is here, however slowly it came. */
 static enum MHD_Result complete(struct exchange *exchange)
 {
+	exchange->client->until_ns = 0;
 	exchange->request.db.deadline_ns =
 		clock_ns() + exchange->http->service->patience_ms * INT64_C(1000000);
 	if (is_quick(exchange)) {
@@ -256,6 +315,7 @@ static struct exchange *begin(struct http *http, struct MHD_Connection *connecti
 	exchange->connection = connection;
 	exchange->client = info->socket_context;
 	exchange->client->busy = true;
+	expect_bytes(exchange->client, 0);
 	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
 	reply_init(&exchange->reply);
 	form_init(&exchange->request.form);
@@ -281,6 +341,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 	if (*data_bytes > 0) {
 		bool taken = body_add(exchange, data, *data_bytes);
 
+		body_came(exchange->client, *data_bytes);
 		*data_bytes = 0;
 		return taken ? MHD_YES : MHD_NO;
 	}
@@ -298,10 +359,12 @@ static void finished(void *arg, struct MHD_Connection *connection, void **contex
 	if (!exchange)
 		return;
 	exchange->client->busy = false;
+	expect_head(http, exchange->client);
 	if (http->draining)
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
 					  (unsigned)DRAIN_S);
 	body_end(exchange);
+	http->upload_bytes -= exchange->upload_bytes;
 	reply_free(&exchange->reply);
 	form_free(&exchange->request.form);
 	fields_free(&exchange->request.query);
@@ -321,6 +384,9 @@ static void connection_changed(void *arg, struct MHD_Connection *connection, voi
 		if (!client)
 			abort();
 		client->connection = connection;
+		client->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+				     ->connect_fd;
+		expect_head(http, client);
 		client->next = http->clients;
 		if (client->next)
 			client->next->back = &client->next;
@@ -346,6 +412,21 @@ __attribute__((format(printf, 2, 0))) static void log_nothing(void *arg, const c
 	(void)args;
 }
 
+/* A connection may have a file, too: what it sends, or what it is sent. Without a descriptor for
+ * the next one, an accept would make the loop wait. */
+static unsigned enough_connections(void)
+{
+	struct rlimit limit;
+	rlim_t most = ENOUGH_MOST;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	    limit.rlim_cur < 2 * most + OTHER_DESCRIPTORS)
+		most = limit.rlim_cur > 2 * OTHER_DESCRIPTORS
+			       ? (limit.rlim_cur - OTHER_DESCRIPTORS) / 2
+			       : limit.rlim_cur / 4;
+	return (unsigned)most;
+}
+
 struct http *http_new(struct service *service, tine_worker *worker)
 {
 	struct http *http = calloc(1, sizeof(*http));
@@ -354,6 +435,7 @@ struct http *http_new(struct service *service, tine_worker *worker)
 		return NULL;
 	http->service = service;
 	http->worker = worker;
+	http->enough = enough_connections();
 	http->daemon =
 		MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 					 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
@@ -417,6 +499,7 @@ bool http_wait(struct http *http, int other_fd, int most_ms)
 
 void http_run(struct http *http)
 {
+	cut_off_the_slow(http);
 	MHD_run(http->daemon);
 }
 
@@ -439,11 +522,19 @@ unsigned http_connections(const struct http *http)
 		->num_connections;
 }
 
+bool http_is_full(const struct http *http)
+{
+	return http_connections(http) >= http->enough;
+}
+
 void http_drain(struct http *http)
 {
 	http->draining = true;
-	for (struct client *client = http->clients; client; client = client->next)
-		if (!client->busy)
-			MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT,
-						  (unsigned)DRAIN_S);
+	for (struct client *client = http->clients; client; client = client->next) {
+		if (client->busy)
+			continue;
+		expect_head(http, client);
+		MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					  (unsigned)DRAIN_S);
+	}
 }

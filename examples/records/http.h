@@ -40,13 +40,17 @@ void http_free(struct http *http);
  *  @return true when that one is */
 bool http_wait(struct http *http, int other_fd, int most_ms);
 
-/** Read, answer, send what is possible without a wait. */
+/** Read, answer, send what is possible without a wait, and cut off who is slow: to be called once a
+ *  second while there are connections. */
 void http_run(struct http *http);
 
 /** Take a connection over. @param fd is closed in any case */
 void http_add(struct http *http, int fd);
 
 unsigned http_connections(const struct http *http);
+
+/** Are there as many connections as descriptors allow? */
+bool http_is_full(const struct http *http);
 
 /** From now on each connection ends with its next reply; one that is idle has a second for another
  *  request, so that who has just sent one gets its answer. */

@@ -134,6 +134,11 @@ static void answer(struct request *request, struct reply *reply)
 		answer_too_large(request, reply);
 		return;
 	}
+	if (request->form.no_room) {
+		page_error(request, reply, 503,
+			   "Too many documents are on their way here. Please try again.");
+		return;
+	}
 	if (is_form && !session_form_is_ours(request)) {
 		page_error(request, reply, 403,
 			   "The form did not come from here, or is too old. Load the page again.");

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 
 #include "commands.h"
 
@@ -203,6 +204,17 @@ static int prepare(struct service *service)
 	return 0;
 }
 
+/* Connections, files and sessions are more than the usual limit of a shell's. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int service_run(const struct config *config)
 {
 	static struct service service; /* too large for a stack */
@@ -212,6 +224,7 @@ int service_run(const struct config *config)
 	service.config = config;
 	service.storage.directory = -1;
 	signal(SIGPIPE, SIG_IGN);
+	raise_descriptors();
 	warn(config);
 	rc = prepare(&service);
 	if (rc == 0 && run(&service, &error) < 0) {

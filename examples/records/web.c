@@ -15,9 +15,6 @@
 
 #define ACCEPTS_AT_ONCE 16
 #define LOOK_MS 1000
-#define CONNECTIONS_ENOUGH                                                                         \
-	900 /* others may take what comes; libmicrohttpd's own limit is above                      \
-	     */
 
 static void accept_some(struct http *http, tine_worker *worker)
 {
@@ -34,9 +31,11 @@ static void accept_some(struct http *http, tine_worker *worker)
 static void turn(struct http *http, tine_worker *worker, int look_ms)
 {
 	bool stopping = tine_worker_stopping(worker);
-	bool accepts = !stopping && http_connections(http) < CONNECTIONS_ENOUGH;
+	bool accepts = !stopping && !http_is_full(http);
 	int fd = accepts ? tine_worker_accept_fd(worker) : tine_worker_stop_fd(worker);
 
+	if (http_connections(http) > 0)
+		look_ms = LOOK_MS;
 	if (http_wait(http, stopping ? -1 : fd, look_ms) && accepts)
 		accept_some(http, worker);
 	http_run(http);

@@ -2,7 +2,10 @@
 """The reference service, one for each test: what goes over the wire, settings, reloads, a storage
 that refuses."""
 import os
+import resource
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -91,6 +94,47 @@ def test_a_page_that_does_not_load_leaves_the_old_ones(cluster, tmp_path):
         (home / 'templates' / 'home.html').write_text('{{>head}}new one{{>foot}}')
         one.reload()
         assert 'new one' in browser.get('/').text
+
+
+def test_a_head_that_never_ends_does_not_keep_a_worker(cluster, tmp_path):
+    with Service(cluster, tmp_path, workers=1, threads=1, graceful_timeout_ms='120s') as one:
+        with socket.create_connection(('127.0.0.1', one.port), timeout=20) as sock:
+            sock.sendall(b'GET /health HTTP/1.1\r\nHost: x\r\nX-Long: ')
+            ended = threading.Event()
+
+            def trickle():
+                while not ended.wait(0.2):
+                    try:
+                        sock.sendall(b'x')
+                    except OSError:
+                        return
+            thread = threading.Thread(target=trickle)
+            thread.start()
+            try:
+                began = time.monotonic()
+                one.reload()
+                wait_until(lambda: not thread.is_alive(), 60, 'the end of the connection')
+                assert time.monotonic() - began < 60
+            finally:
+                ended.set()
+                thread.join()
+
+
+def test_connections_that_do_nothing_make_room(cluster, tmp_path):
+    """With few descriptors: no more connections than there are, and the idle ones go."""
+    with Service(cluster, tmp_path, workers=1, threads=2) as one:
+        resource.prlimit(one.proc.popen.pid, resource.RLIMIT_NOFILE, (300, 300))
+        one.reload()
+        socks = [socket.create_connection(('127.0.0.1', one.port), timeout=20)
+                 for _ in range(100)]
+        try:
+            with one.visit() as browser:
+                assert browser.get('/health').status == 200
+                assert browser.get('/documents').status == 303
+        finally:
+            for sock in socks:
+                sock.close()
+        assert 'Too many open files' not in one.proc.text()
 
 
 def test_a_storage_that_refuses(cluster, bucket, tmp_path):

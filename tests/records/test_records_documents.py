@@ -197,6 +197,32 @@ def test_fields_that_are_too_large(stores, browser):
     assert answer.status == 413
 
 
+def test_many_at_once_do_not_fill_the_disk(stores, browser):
+    """Of more than eight of the largest to a worker, some are told to come again."""
+    page = browser.get('/documents')
+    jar = '; '.join('%s=%s' % pair for pair in browser.cookies.items())
+    conns = []
+    for number in range(20):
+        parts = (('name="csrf"', page.field('csrf')), ('name="key"', 'many-%d' % number),
+                 ('name="file"; filename="many"', 'x' * (LIMIT - 1)))
+        body = ''.join('--border\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n' % part
+                       for part in parts).encode() + b'--border--\r\n'
+        conn = http.client.HTTPConnection('127.0.0.1', stores.service.port, timeout=60)
+        conn.putrequest('POST', '/documents')
+        for header in (('Content-Type', 'multipart/form-data; boundary=border'),
+                       ('Content-Length', str(len(body))), ('Cookie', jar)):
+            conn.putheader(*header)
+        conn.endheaders(body[:-10])
+        conns.append((conn, body[-10:]))
+    for conn, rest in conns:
+        conn.send(rest)
+    answers = [conn.getresponse().status for conn, _ in conns]
+    for conn, _ in conns:
+        conn.close()
+    assert set(answers) == {303, 503}, answers
+    assert upload(browser, 'after.txt', b'x').status == 303
+
+
 def test_who_has_no_session_stores_nothing(stores):
     before = stores.keys()
     with stores.service.visit() as nobody:
