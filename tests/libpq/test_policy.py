@@ -79,6 +79,39 @@ def test_service_is_not_a_way_around(server, tmp_path):
             assert (found['sslmode'], found['tls']) == (mode, True)
 
 
+@pytest.mark.parametrize('mode', ['require', 'verify-full'])
+def test_environment_does_not_hide_a_service(server, tmp_path, mode):
+    """libpq asks the service first."""
+    services = tmp_path / 'services'
+    services.write_text('[weak]\nsslmode=disable\n[none]\nuser=app\n')
+    for service, expected in (('weak', 'require'), ('none', mode)):
+        found = parameters(server, ['--tls', 'require'], 'service=' + service, PGSSLMODE=mode,
+                           PGSERVICEFILE=services, PGSSLROOTCERT=server.ca)
+        assert (found['sslmode'], found['tls']) == (expected, True)
+
+
+MANY = '''
+import ctypes, sys
+lib = ctypes.CDLL('libpq.so.5')
+lib.PQconnectdbParams.restype = ctypes.c_void_p
+lib.PQerrorMessage.restype = ctypes.c_char_p
+count = int(sys.argv[1])
+words = ctypes.c_char_p * (count + 1)
+conn = ctypes.c_void_p(lib.PQconnectdbParams(words(*[b'sslmode'] * count, None),
+                                             words(*[b'disable'] * count, None), 0))
+print(lib.PQstatus(conn), lib.PQerrorMessage(conn).decode(), end='')
+'''
+
+
+def test_more_parameters_than_can_be_looked_at(server):
+    def connect_with(options, count):
+        return subprocess.run([*procs.tine_command(*options), PYTHON, '-c', MANY, str(count)],
+                              env=environment(server), text=True, capture_output=True,
+                              timeout=60, check=True).stdout
+    assert connect_with([], 100) == connect_with(['--tls', 'require'], 57) == '0 '
+    assert connect_with(['--tls', 'require'], 58).startswith('1 tine: --tls cannot be made sure')
+
+
 def test_unix_sockets_are_not_concerned(server):
     assert not parameters(server, ['--tls', 'require'], 'host=%s' % server.socket_dir)['tls']
 

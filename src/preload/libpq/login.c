@@ -158,9 +158,12 @@ PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool i
 	char identity[128];
 	const char *name = NULL, *plain = NULL;
 	struct tine_key key;
+	const char *refusal = has_policy ? tine_policy_refusal(login) : NULL;
 	bool has_key;
 	PGconn *conn;
 
+	if (refusal)
+		return refuse(copy, refusal);
 	login->copy = (int)copy->number;
 	has_key = tine_park_is_on() && tine_key_make(&key, login);
 	if (has_key) {

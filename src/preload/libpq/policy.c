@@ -13,6 +13,9 @@ static bool is_named;
 /* What the program may have set, and we fill in where it has not. */
 enum { IDLE, INTERVAL, COUNT, USER_TIMEOUT, CONNECT_TIMEOUT, NUMBERS };
 
+/* Room is left for ours: these, the encryption and the name. */
+#define PARAMETERS_MAX (TINE_PLAN_MAX - NUMBERS - 2)
+
 static const struct {
 	const char *keyword, *variable;
 } fillable[NUMBERS] = {
@@ -139,14 +142,15 @@ static int effective_rank(const struct tine_plan *plan, const struct tine_copy *
 
 static void demand_tls(struct tine_plan *plan, const struct tine_copy *copy)
 {
-	const char *mode = asked_or_set(plan, "sslmode", "PGSSLMODE");
+	const char *mode = asked(plan, "sslmode");
 	const char *old = asked_or_set(plan, "requiressl", "PGREQUIRESSL");
 	int has = 2;
 
-	if (mode)
-		has = rank(mode);
-	else if (has_service(plan))
+	/* In libpq's order: a service comes before the environment. */
+	if (!mode && has_service(plan))
 		has = effective_rank(plan, copy);
+	else if (mode || (mode = asked_or_set(plan, "sslmode", "PGSSLMODE")) != NULL)
+		has = rank(mode);
 	else if (old && *old == '1')
 		has = 3;
 	if (has < least_tls)
@@ -168,8 +172,27 @@ static void add_name(struct tine_plan *plan)
 
 /* ---- a plan --------------------------------------------------------------------------------- */
 
+static int count_parameters(const struct tine_login *login)
+{
+	int count = 0;
+
+	while (!login->conninfo && login->keywords[count])
+		count++;
+	return count;
+}
+
+const char *tine_policy_refusal(const struct tine_login *login)
+{
+	return least_tls && count_parameters(login) > PARAMETERS_MAX
+		       ? "--tls cannot be made sure of for a login with so many parameters: have "
+			 "the program name each only once"
+		       : NULL;
+}
+
 static bool copy_login(struct tine_plan *plan, const struct tine_login *login)
 {
+	if (count_parameters(login) > PARAMETERS_MAX)
+		return false;
 	if (login->conninfo) {
 		plan->expand_dbname = 1;
 		if (*login->conninfo)
@@ -177,11 +200,8 @@ static bool copy_login(struct tine_plan *plan, const struct tine_login *login)
 		return !*login->conninfo || tine_key_is_conninfo(login->conninfo);
 	}
 	plan->expand_dbname = login->expand_dbname;
-	for (int i = 0; login->keywords[i]; i++) {
-		if (i >= TINE_PLAN_MAX - NUMBERS - 2)
-			return false;
+	for (int i = 0; login->keywords[i]; i++)
 		append(plan, login->keywords[i], login->values[i]);
-	}
 	return true;
 }
 

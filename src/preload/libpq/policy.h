@@ -27,6 +27,9 @@ struct tine_plan {
 /** @return is anything asked? */
 bool tine_policy_start(const struct tine_settings *settings, bool has_budget);
 
+/** @return why a login cannot be made as is demanded; NULL: it can */
+const char *tine_policy_refusal(const struct tine_login *login);
+
 /** Make the plan of a login.
  *  @return false: it is to be made as the program says, word by word, since nothing can be added to
  *          it. Otherwise the plan is to be ended */
