@@ -222,14 +222,19 @@ int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, 
 	return 0;
 }
 
+void tine_board_leave(struct tine_board *board)
+{
+	if (board->place < 0 && !board->made_here)
+		return;
+	tine_board_unlist(board);
+	tine_segment_remove_if_dead(board->path, board->map);
+}
+
 void tine_board_close(struct tine_board *board)
 {
 	if (!board->map)
 		return;
-	if (board->place >= 0 || board->made_here) {
-		tine_board_unlist(board);
-		tine_segment_remove_if_dead(board->path, board->map);
-	}
+	tine_board_leave(board);
 	tine_segment_unmap(board->map);
 	board->map = NULL;
 }

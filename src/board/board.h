@@ -59,6 +59,10 @@ bool tine_board_name_is_good(const char *name);
 int tine_board_open(struct tine_board *ret, const struct tine_board_spec *spec, char *ret_error,
 		    size_t error_size);
 
+/** Leave it as a process that ends does: what it had is given back, and the mapping stays, since
+ * other threads may still be in it. */
+void tine_board_leave(struct tine_board *board);
+
 /** Leave it and let go of the mapping. The file goes with its last member. In a child that has not
  *  enlisted only the mapping goes. */
 void tine_board_close(struct tine_board *board);

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 
@@ -170,3 +171,94 @@ def test_permit_of_one_that_the_program_closed_comes_back(server, boards):
     """A parked one whose descriptor is gone is left alone; its permit is not."""
     steps(server, ['--pool', 2, '--budget', 2, '--acquire-timeout', '10s'],
           'open finish closeall ' * 8 + 'open open', TINE_BOARD_DIRECTORY=boards)
+
+
+@pytest.fixture(scope='module')
+def goodbye(tmp_path_factory):
+    if not shutil.which('gcc'):
+        pytest.skip('gcc is not installed')
+    directory = tmp_path_factory.mktemp('goodbye')
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'goodbye.c')
+    command = ['gcc', '-O1', '-I/usr/include/postgresql', source]
+    library = os.path.join(directory, 'libgoodbye.so')
+    subprocess.run([*command, '-shared', '-fPIC', '-o', library, '-lpq'], check=True)
+    subprocess.run([*command, '-DPROGRAM', '-o', directory / 'goodbye', library, '-lpq',
+                    '-Wl,-rpath,%s' % directory], check=True)
+    return directory / 'goodbye'
+
+
+@pytest.mark.parametrize('options', [['--budget', 2], ['--budget', 2, '--pool', 2]])
+def test_destructors_of_libraries_use_connections(server, boards, goodbye, options):
+    """They come after the board was left."""
+    done = subprocess.run([*procs.tine_command(*options), goodbye], text=True,
+                          capture_output=True, timeout=60,
+                          env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert (done.returncode, done.stdout.split()) == (0, ['0', 'goodbye', 'goodbye', 'over'])
+
+
+RESET = '''
+import ctypes, os, sys
+lib = ctypes.CDLL('libpq.so.5')
+lib.PQconnectdb.restype = lib.PQexec.restype = ctypes.c_void_p
+lib.PQerrorMessage.restype = ctypes.c_char_p
+conn = ctypes.c_void_p(lib.PQconnectdb(b''))
+def query(sql):
+    result = ctypes.c_void_p(lib.PQexec(conn, sql))
+    status = lib.PQresultStatus(result)
+    lib.PQclear(result)
+    return status
+gone, go_on = os.pipe(), os.pipe()
+if os.fork():
+    os.read(gone[0], 1)
+    lib.PQfinish(conn)
+    os.write(go_on[1], b'x')
+    sys.exit(os.wait()[1] != 0)
+lib.PQreset(conn)
+assert b'no permit' in lib.PQerrorMessage(conn)
+os.write(gone[1], b'x')
+os.read(go_on[0], 1)
+assert query(b'select 1') == 2, lib.PQerrorMessage(conn)
+assert query(b'select nonsense') == 7
+assert b'nonsense' in lib.PQerrorMessage(conn), lib.PQerrorMessage(conn)
+'''
+
+
+def test_refusal_is_not_the_error_of_what_comes_later(server, boards):
+    done = subprocess.run([*procs.tine_command('--budget', 1, '--acquire-timeout', '1s'), PYTHON,
+                           '-c', RESET], text=True, capture_output=True, timeout=60,
+                          env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert done.returncode == 0, done.stderr
+
+
+WATCHED = '''
+import os, select, sys
+import psycopg2
+is_watched = sys.argv[1] == 'watched'
+conn = psycopg2.connect('')
+conn.autocommit = True
+cursor = conn.cursor()
+loop = select.epoll()
+if is_watched:
+    loop.register(conn.fileno(), select.EPOLLIN)
+child = os.fork()
+if child == 0:
+    try:
+        psycopg2.connect('dbname=app').close()
+        os._exit(0)
+    except psycopg2.OperationalError as error:
+        os._exit(3 if 'no permit' in str(error) else 4)
+while True:
+    cursor.execute('select 1')
+    pid, status = os.waitpid(child, os.WNOHANG)
+    if pid:
+        break
+print(os.waitstatus_to_exitcode(status))
+'''
+
+
+def test_watched_connection_is_not_lent(server, boards):
+    for how, expected in (('free', ['0']), ('watched', ['3'])):
+        done = subprocess.run([*procs.tine_command('--budget', 1, '--acquire-timeout', '3s'),
+                               PYTHON, '-c', WATCHED, how], text=True, capture_output=True,
+                              timeout=60, env=environment(server, TINE_BOARD_DIRECTORY=boards))
+        assert (done.returncode, done.stdout.split()) == (0, expected), done.stderr

@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "preload/fdtable.h"
 #include "preload/keep.h"
 #include "preload/libpq/park.h"
+#include "preload/libpq/watch.h"
 #include "preload/report.h"
 
 /* The default of --acquire-timeout. */
@@ -103,13 +105,15 @@ void tine_budget_left(void)
 		tine_board_left(&board);
 }
 
-/* What a process had is free at once when it ends in good order, and within a second otherwise. */
+/* What a process had is free at once when it ends in good order, and within a second otherwise. The
+ * destructors of other libraries come after this one, and other threads go on: they may use
+ * connections, whose seats are in the mapping. */
 __attribute__((destructor)) static void leave(void)
 {
 	if (!board.map || board.place < 0 || tine_origin_changed() || tine_origin_is_borrowed())
 		return;
-	tine_board_close(&board);
 	is_on = false;
+	tine_board_leave(&board);
 }
 
 /* ---- claims --------------------------------------------------------------------------------- */
@@ -269,6 +273,15 @@ static bool may_be_lent(const struct tine_record *record)
 	       tine_session_holds(record);
 }
 
+/* An event loop that watches the number would not hear of the one that comes in its place. */
+static bool is_watched(const struct tine_record *record)
+{
+	struct tine_watch watches[TINE_WATCHES];
+
+	return tine_fd_watched &&
+	       tine_watch_find(record->session.fd, record->session.inode, watches) > 0;
+}
+
 /* A dead end takes the socket's place, so that the next use finds the connection gone and opens it
  * anew, with a permit of its own. */
 static void lend(struct tine_record *record)
@@ -293,14 +306,14 @@ void tine_budget_used(struct tine_record *record)
 	const _Atomic uint32_t *fair;
 
 	tine_budget_say_idle(record);
-	if (!has_permit(record))
+	if (!is_on || !has_permit(record))
 		return;
 	fair = tine_permit_fair_share(&board);
 	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
 	    atomic_load_explicit(fair, memory_order_relaxed))
 		return;
 	if (may_be_lent(record) && !listens(record) &&
-	    tine_permit_is_too_much(&board, record->claim.permit, false))
+	    tine_permit_is_too_much(&board, record->claim.permit, false) && !is_watched(record))
 		lend(record);
 }
 
@@ -330,7 +343,7 @@ void tine_budget_say_busy(const struct tine_record *record)
 {
 	struct tine_seat *seat = record->seat;
 
-	if (!seat || tine_record_inherited(record))
+	if (!seat || board.place < 0 || tine_record_inherited(record))
 		return;
 	atomic_store_explicit(&seat->uses,
 			      atomic_load_explicit(&seat->uses, memory_order_relaxed) + 1,
@@ -343,7 +356,7 @@ void tine_budget_say_idle(const struct tine_record *record)
 	struct tine_seat *seat = record->seat;
 	enum tine_seat_transaction now;
 
-	if (!seat || tine_record_inherited(record))
+	if (!seat || board.place < 0 || tine_record_inherited(record))
 		return;
 	now = transaction(record);
 	atomic_store_explicit(&seat->transaction, now, memory_order_relaxed);

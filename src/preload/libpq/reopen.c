@@ -13,6 +13,7 @@
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
+#include "preload/libpq/login.h"
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
@@ -209,6 +210,7 @@ void tine_reopen_leave(struct tine_reopening *work)
 
 static void note_new_session(struct tine_record *record)
 {
+	tine_login_refuse(record, NULL);
 	tine_session_note_socket(record);
 	record->session.born_ns = tine_clock_ns();
 	record->used_ns = tine_clock_coarse_ns();

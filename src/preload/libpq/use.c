@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "preload/libpq/alive.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
 
@@ -15,6 +16,9 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy || record->inside)
 		return NULL;
+	/* A reset that was refused left the connection as it was. */
+	if (record->refusal && copy->real.PQstatus(conn) == CONNECTION_OK)
+		tine_login_refuse(record, NULL);
 	if (record->session.due)
 		tine_session_settle(record);
 	if (tine_level.revive && !tine_alive_is_fresh(record))
