@@ -104,8 +104,10 @@ def test_tracked_resets_what_was_touched_and_nothing_else(server):
     assert left(['--reset', 'tracked'], 'sql=insert_into_numbers_default_values') == ['4MB']
 
 
-def test_name_of_the_application_is_set(server):
-    seen = lines(run(server, ['--pool', 4], STATE, 'guc', 'blocking', 'another'))
+@pytest.mark.parametrize('how', ['blocking', 'async'])
+def test_name_of_the_application_is_set(server, how):
+    """In steps too, where the answer to the reset may not be there when it is handed out."""
+    seen = lines(run(server, ['--pool', 4], STATE, 'guc', how, 'another'))
     assert seen[0] == 'pooled'
     assert 'parameter application_name = another' in seen
     assert '  another' in seen

@@ -197,6 +197,7 @@ void tine_park_finish(struct tine_record *record)
 	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);
 	tine_files_free(&record->stay.files);
+	free(record->stay.coming_name);
 	free(record->stay.asked_name);
 	free(record->stay.asked_fallback);
 	free(record->refusal);
@@ -417,25 +418,34 @@ bool tine_park_keep(struct tine_record *record)
 
 /* ---- handed out ----------------------------------------------------------------------------- */
 
+static bool has_another_name(const struct tine_stay *stay, const char *name)
+{
+	return stay->has_name_apart && name && strcmp(stay->name, name) != 0;
+}
+
+static bool send_name(struct tine_record *record, const char *name)
+{
+	const struct tine_real *real = &record->copy->real;
+	const char *value = name;
+	int format = 0;
+
+	if (!real->PQsendQueryParams(record->conn,
+				     "SELECT pg_catalog.set_config('application_name', $1, false)",
+				     1, NULL, &value, NULL, &format, 0))
+		return false;
+	note_name(&record->stay, name);
+	return true;
+}
+
 /* One statement more, where the name is another one, or where it has been silent for long. */
 static bool ask(struct tine_record *record, const char *name)
 {
-	const struct tine_real *real = &record->copy->real;
-	struct tine_stay *stay = &record->stay;
-	const char *value = name;
-	bool is_named = stay->has_name_apart && name && strcmp(stay->name, name) != 0;
-	int format = 0;
+	bool is_named = has_another_name(&record->stay, name);
 
-	if (!is_named && tine_clock_coarse_ns() - stay->parked_ns < ASK_IDLE_NS)
+	if (!is_named && tine_clock_coarse_ns() - record->stay.parked_ns < ASK_IDLE_NS)
 		return true;
-	if (is_named ? !real->PQsendQueryParams(
-			       record->conn,
-			       "SELECT pg_catalog.set_config('application_name', $1, false)", 1,
-			       NULL, &value, NULL, &format, 0)
-		     : !real->PQsendQuery(record->conn, ""))
+	if (is_named ? !send_name(record, name) : !record->copy->real.PQsendQuery(record->conn, ""))
 		return false;
-	if (is_named)
-		note_name(stay, name);
 	return tine_dress_read(record, tine_clock_ns() + ANSWER_NS) > 0;
 }
 
@@ -454,6 +464,27 @@ static int make_ready(struct tine_record *record, const char *name, bool is_star
 		return 0;
 	stay->is_reset = false;
 	return rc > 0 && !tine_dress_is_dead(record) && ask(record, name) ? 1 : -1;
+}
+
+/* To be set when the answer to the reset has been read. */
+static void note_coming_name(struct tine_stay *stay, const char *name)
+{
+	free(stay->coming_name);
+	stay->coming_name = has_another_name(stay, name) ? strdup(name) : NULL;
+}
+
+/* @return 1 there was none, 0 its answer is due, -1 the connection is dead */
+static int set_coming_name(struct tine_record *record)
+{
+	char *name = record->stay.coming_name;
+	int rc = 1;
+
+	record->stay.coming_name = NULL;
+	if (name)
+		rc = send_name(record, name) && record->copy->real.PQflush(record->conn) == 0 ? 0
+											      : -1;
+	free(name);
+	return rc;
 }
 
 static PGconn *hand_out(struct tine_record *record, enum tine_stay_place place)
@@ -477,6 +508,7 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 	while ((record = take_best(copy, key)) != NULL) {
 		int ready = is_lost(record) ? -1 : make_ready(record, name, is_start);
 
+		note_coming_name(&record->stay, ready == 0 ? name : NULL);
 		if (ready >= 0)
 			return hand_out(record, is_start ? TINE_STAY_COMING : TINE_STAY_OUT);
 		tine_park_finish(record);
@@ -505,6 +537,8 @@ PostgresPollingStatusType tine_park_poll(struct tine_record *record)
 
 	if (stay->is_reset)
 		rc = tine_dress_read(record, 0);
+	if (rc > 0)
+		rc = set_coming_name(record);
 	if (rc == 0)
 		return PGRES_POLLING_READING;
 	if (rc < 0)

@@ -40,6 +40,7 @@ struct tine_stay {
 	bool has_service, has_name_apart;
 	char name[TINE_STAY_NAME];       /* the application's, as the session has it */
 	char first_name[TINE_STAY_NAME]; /* ... and had it when it was new */
+	char *coming_name;               /* to be set before it is handed out; allocated */
 	/* What the login said that it was handed to: application_name and the fallback, each NULL
 	 * or allocated. */
 	bool is_handed_on;
