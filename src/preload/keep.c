@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "fork/sever.h"
 #include "preload/fdtable.h"
+
+/* No descriptor has it: nothing is kept, and the hooks look all the same. */
+#define NO_NUMBER INT_MAX
 
 __thread int tine_keep_fd = -1;
 
@@ -15,6 +19,7 @@ static __thread struct {
 	uintptr_t start, end;
 	bool is_cut;
 	bool is_lost; /* the number could not be kept, and is somebody else's by now */
+	bool was_asked;
 } keep;
 
 static bool is_for(const void *caller)
@@ -65,6 +70,21 @@ void tine_keep_end(bool is_used)
 	close(fd);
 }
 
+void tine_keep_refuse(uintptr_t start, uintptr_t end)
+{
+	keep.start = start;
+	keep.end = end;
+	keep.is_cut = true;
+	keep.is_lost = keep.was_asked = false;
+	tine_keep_fd = NO_NUMBER;
+}
+
+bool tine_keep_refused(void)
+{
+	tine_keep_fd = -1;
+	return keep.was_asked;
+}
+
 bool tine_keep_close(int fd, const void *caller)
 {
 	if (fd != tine_keep_fd || !is_for(caller) || keep.is_lost)
@@ -75,7 +95,10 @@ bool tine_keep_close(int fd, const void *caller)
 
 bool tine_keep_allows(const void *caller)
 {
-	return !keep.is_cut || !is_for(caller);
+	if (!keep.is_cut || !is_for(caller))
+		return true;
+	keep.was_asked = true;
+	return false;
 }
 
 int tine_keep_socket(int fd, const void *caller)

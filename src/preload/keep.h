@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The number that this thread keeps, or -1. */
+/* The number that this thread keeps, or -1; one that is nobody's while sockets are refused only. */
 extern __thread int tine_keep_fd;
 
 /** Keep fd, which is open, against the libpq whose code lies from start to end. */
@@ -35,6 +35,13 @@ void tine_keep_cut(void);
 /** Stop keeping.
  *  @param is_used  libpq takes the number for that of its socket; else it is made free */
 void tine_keep_end(bool is_used);
+
+/** Until tine_keep_refused() that libpq gets no socket in this thread: a connect that it begins
+ *  fails at once, with all that it has read of its options. */
+void tine_keep_refuse(uintptr_t start, uintptr_t end);
+
+/** @return true when it has asked for one: nothing else was in its way */
+bool tine_keep_refused(void);
 
 /** Put a dead end at fd, which libpq will close: it finds the connection lost.
  *  @return false when that was not possible, and fd is as it was */

@@ -124,6 +124,154 @@ def test_who_gets_no_permit_is_told_who_has_them(server, boards):
                             done.stderr), done.stderr
 
 
+TASKS = '''
+import asyncio, sys, psycopg
+async def work(number):
+    conn = await psycopg.AsyncConnection.connect('')
+    async with conn:
+        row = await (await conn.execute('select %s::int, pg_sleep(0.01)', [number])).fetchone()
+    return row[0]
+async def main():
+    return await asyncio.gather(*[work(number) for number in range(12)])
+print(asyncio.run(main()) == list(range(12)))
+'''
+
+THREADS = '''
+import threading, psycopg
+done = []
+def work(number):
+    for turn in range(5):
+        with psycopg.connect('') as conn:
+            done.append(conn.execute('select %s::int', [number]).fetchone()[0])
+threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(done) == 40)
+'''
+
+FORKS = '''
+import os, select
+from psycopg import pq
+def finish(conn, what=pq.PollingStatus.READING):
+    while what not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+        poll = select.poll()
+        poll.register(conn.socket, select.POLLIN if what == pq.PollingStatus.READING
+                      else select.POLLOUT)
+        assert poll.poll(20000)
+        what = conn.connect_poll()
+    return what == pq.PollingStatus.OK
+def status(pid):
+    return os.waitpid(pid, 0)[1]
+first = pq.PGconn.connect_start(b'')
+assert finish(first, pq.PollingStatus.WRITING)
+second = pq.PGconn.connect_start(b'')
+assert second.connect_poll() == pq.PollingStatus.READING
+assert second.status == pq.ConnStatus.STARTED and second.error_message == b''
+gone = os.fork()
+if gone == 0:
+    second.finish()
+    os._exit(0)
+stays = os.fork()
+if stays == 0:
+    good = finish(second) and second.exec_(b'select 1').get_value(0, 0) == b'1'
+    second.finish()
+    os._exit(not good)
+assert status(gone) == 0
+assert second.connect_poll() == pq.PollingStatus.READING
+first.finish()
+assert finish(second)
+assert second.exec_(b'select 1').get_value(0, 0) == b'1'
+third = pq.PGconn.connect_start(b'')
+third.finish()
+number = os.open('/dev/null', os.O_RDONLY)
+second.reset_start()
+what = second.reset_poll()
+while what not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+    what = second.reset_poll()
+assert second.exec_(b'select 1').get_value(0, 0) == b'1'
+second.finish()
+print(status(stays) == 0)
+'''
+
+
+@pytest.mark.parametrize('options', [['--budget', 3], ['--budget', 3, '--pool', 2]])
+@pytest.mark.parametrize('program', [TASKS, THREADS], ids=['tasks', 'threads'])
+def test_nobody_is_held_up_by_who_waits(server, boards, program, options):
+    budget = options[1]
+    with Census(server) as census:
+        done = subprocess.run(
+            [*procs.tine_command('--quiet', '--acquire-timeout', '60s', *options), PYTHON, '-c',
+             program], text=True, capture_output=True, timeout=50,
+            env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert done.stdout == 'True\n', done.stderr
+    assert 0 < census.most <= budget
+
+
+def test_fork_while_one_waits(server, boards):
+    done = subprocess.run(
+        [*procs.tine_command('--quiet', '--budget', 1), PYTHON, '-c', FORKS], text=True,
+        capture_output=True, timeout=60, env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert (done.stdout, done.stderr) == ('True\n', '')
+
+
+# The child's own connection has the permit that its inherited one needs to be opened anew.
+REVIVES = '''
+import os, sys, time, psycopg
+from psycopg import pq
+inherited = pq.PGconn.connect(b'')
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+own = pq.PGconn.connect(b'')
+began = time.monotonic()
+for _ in range(2):
+    try:
+        inherited.send_query(b'select 1')
+    except psycopg.OperationalError as error:
+        print(error)
+print(time.monotonic() - began < 10)
+own.finish()
+print(inherited.exec_(b'select 1').get_value(0, 0) == b'1' and not inherited.error_message)
+'''
+
+
+def test_revive_is_refused_soon(server, boards):
+    done = subprocess.run(
+        [*procs.tine_command('--quiet', '--budget', 2), PYTHON, '-c', REVIVES], text=True,
+        capture_output=True, timeout=100, env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    *refusals, in_time, works = done.stdout.splitlines()
+    assert (in_time, works) == ('True', 'True'), (done.stdout, done.stderr)
+    assert len(refusals) == 2 and all('of the budget of 2' in text for text in refusals)
+
+
+def test_waiting_ends_with_a_reason(server, boards):
+    program = ("import psycopg; first = psycopg.connect(''); first.execute('begin')\n"
+               "try: psycopg.connect('')\n"
+               "except psycopg.OperationalError as error: print(error)")
+    done = subprocess.run(
+        [*procs.tine_command('--budget', 1, '--acquire-timeout', '300ms'), PYTHON, '-c', program],
+        text=True, capture_output=True, timeout=60,
+        env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert re.search(r'no permit within \d+ ms: of the budget of 1 connections for all '
+                     r'processes 1 are in use, 1 acquires wait: w\d+:\d+ has 1', done.stdout), (
+        done.stdout, done.stderr)
+    assert 'could not create socket' not in done.stdout
+
+
+def test_what_is_wrong_is_said_after_waiting(server, boards):
+    """What libpq was told while it waited is not in the error of the connect itself."""
+    program = ("import os, psycopg, threading; first = psycopg.connect('')\n"
+               "threading.Timer(0.3, first.close).start()\n"
+               "try: psycopg.connect('password=wrong')\n"
+               "except psycopg.OperationalError as error: print(error)")
+    done = subprocess.run(
+        [*procs.tine_command('--budget', 1), PYTHON, '-c', program], text=True,
+        capture_output=True, timeout=60, env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert 'password authentication failed' in done.stdout, done.stderr
+    assert 'socket' not in done.stdout
+
+
 def test_own_parked_connection_makes_room(server, boards):
     first, second = steps(server, ['--budget', 1, '--pool', 2], 'open pid finish appname=x open '
                                                                 'pid finish',

@@ -142,7 +142,7 @@ static enum tine_reopen_why judge(struct tine_reopening *work)
 	return TINE_REOPEN_NOT;
 }
 
-void tine_alive_ensure(struct tine_record *record)
+void tine_alive_ensure(struct tine_record *record, bool is_sent)
 {
 	struct tine_reopening work = { .record = record };
 	int saved_errno = errno;
@@ -152,6 +152,7 @@ void tine_alive_ensure(struct tine_record *record)
 		record->inside = true;
 		/* libpq has forgotten it when it has found the connection dead. */
 		work.is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
+		work.is_brief = is_sent || work.is_nonblocking;
 		why = judge(&work);
 		if (why != TINE_REOPEN_NOT)
 			tine_reopen(&work, why);

@@ -25,8 +25,8 @@
 #define TINE_ALIVE_FRESH_NS (10 * (int64_t)TINE_NS_PER_MS)
 
 /** Look, and open anew what is dead. For a record that tine_alive_is_fresh() does not answer for.
- */
-void tine_alive_ensure(struct tine_record *record);
+ *  @param is_sent  the program does not wait for the answer, so it may have others to go on with */
+void tine_alive_ensure(struct tine_record *record, bool is_sent);
 
 static inline bool tine_alive_is_fresh(const struct tine_record *record)
 {

@@ -19,6 +19,10 @@
 /* The default of --acquire-timeout. */
 #define PATIENCE_NS (30 * (int64_t)TINE_NS_PER_S)
 
+/* Where a program that does not wait is made to: others of its own have what it waits for, perhaps,
+ * and cannot give it meanwhile. */
+#define BRIEF_NS ((int64_t)TINE_NS_PER_S)
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tine_board board;
 static bool is_on, is_named;
@@ -118,42 +122,99 @@ __attribute__((destructor)) static void leave(void)
 
 /* ---- claims --------------------------------------------------------------------------------- */
 
-bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size)
-{
-	int64_t start_ns, now_ns, again_ns;
-
-	*ret_claim = (struct tine_claim)TINE_CLAIM_NONE;
-	if (!enlist())
-		return true;
-	tine_board_want(&board);
-	start_ns = now_ns = tine_clock_ns();
-	while (!tine_claim_take(&board, ret_claim, now_ns, &again_ns)) {
-		now_ns = tine_clock_ns();
-		if (now_ns >= start_ns + patience_ns) {
-			tine_claim_explain(&board, (uint64_t)(now_ns - start_ns) / TINE_NS_PER_MS,
-					   ret_text, size);
-			tine_claim_give(&board, ret_claim, 0);
-			tine_board_note(&board, TINE_BOARD_TIMEOUT, 0);
-			return false;
-		}
-		/* A look at the queue costs less than to wait for what one could give oneself. */
-		if (!tine_park_evict())
-			tine_claim_wait(&board, ret_claim,
-					again_ns < start_ns + patience_ns ? again_ns
-									  : start_ns + patience_ns);
-		now_ns = tine_clock_ns();
-	}
-	if (now_ns - start_ns > TINE_NS_PER_MS)
-		tine_board_count_wait(&board, (uint64_t)(now_ns - start_ns) / TINE_NS_PER_US);
-	tine_seat_begin(tine_permit_seat(&board, ret_claim->permit), -1, tine_clock_coarse_ns());
-	atomic_fetch_add(&own, 1);
-	return true;
-}
-
 static void give(struct tine_claim *claim, int open_ms)
 {
 	atomic_fetch_sub(&own, 1);
 	tine_claim_give(&board, claim, open_ms);
+}
+
+void tine_budget_leave(struct tine_claim *claim)
+{
+	if (claim->permit >= 0)
+		give(claim, 0);
+	else if (claim->waiter >= 0)
+		tine_claim_give(&board, claim, 0);
+}
+
+/* Who renews has its permit already, and needs a token only. */
+static bool take(struct tine_claim *claim, int64_t now_ns, int64_t *ret_again_ns)
+{
+	if (claim->permit < 0) {
+		if (!tine_claim_take(&board, claim, now_ns, ret_again_ns))
+			return false;
+		atomic_fetch_add(&own, 1);
+		return true;
+	}
+	claim->token = tine_token_take(&board);
+	*ret_again_ns = now_ns + TINE_NS_PER_MS;
+	return claim->token >= 0;
+}
+
+static void refuse(struct tine_claim *claim, int64_t waited_ns, char *ret_text, size_t size)
+{
+	tine_claim_explain(&board, (uint64_t)waited_ns / TINE_NS_PER_MS, ret_text, size);
+	tine_budget_leave(claim);
+	tine_board_note(&board, TINE_BOARD_TIMEOUT, 0);
+}
+
+static int try(struct tine_wait *wait, struct tine_claim *claim, int64_t *ret_again_ns,
+	       char *ret_text, size_t size)
+{
+	int64_t now_ns = tine_clock_ns(), waited_ns;
+
+	if (!enlist())
+		return 1;
+	/* A look at the queue costs less than to wait for what one could give oneself. */
+	while (!take(claim, now_ns, ret_again_ns)) {
+		now_ns = tine_clock_ns();
+		if (now_ns >= wait->until_ns) {
+			refuse(claim, now_ns - wait->since_ns, ret_text, size);
+			return -1;
+		}
+		if (claim->permit >= 0 || !tine_park_evict())
+			return 0;
+		now_ns = tine_clock_ns();
+	}
+	waited_ns = now_ns - wait->since_ns;
+	if (waited_ns > TINE_NS_PER_MS)
+		tine_board_count_wait(&board, (uint64_t)waited_ns / TINE_NS_PER_US);
+	tine_seat_begin(tine_permit_seat(&board, claim->permit), -1, tine_clock_coarse_ns());
+	return 1;
+}
+
+int tine_budget_try(struct tine_wait *wait, struct tine_claim *claim, char *ret_text, size_t size)
+{
+	int64_t again_ns;
+
+	if (!wait->since_ns) {
+		if (enlist())
+			tine_board_want(&board);
+		wait->since_ns = tine_clock_ns();
+		wait->until_ns = wait->since_ns + patience_ns;
+	}
+	return try(wait, claim, &again_ns, ret_text, size);
+}
+
+static bool admit(struct tine_claim *claim, int64_t within_ns, char *ret_text, size_t size)
+{
+	struct tine_wait wait;
+	int64_t again_ns;
+	int rc;
+
+	if (!enlist())
+		return true;
+	tine_board_want(&board);
+	wait.since_ns = tine_clock_ns();
+	wait.until_ns = wait.since_ns + within_ns;
+	while ((rc = try(&wait, claim, &again_ns, ret_text, size)) == 0)
+		tine_claim_wait(&board, claim, again_ns < wait.until_ns ? again_ns : wait.until_ns);
+	return rc > 0;
+}
+
+bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size)
+{
+	*ret_claim = (struct tine_claim)TINE_CLAIM_NONE;
+	return admit(ret_claim, patience_ns, ret_text, size);
 }
 
 static bool has_permit(const struct tine_record *record)
@@ -182,33 +243,28 @@ void tine_budget_connected(struct tine_record *record, bool ok)
 	tine_board_note(&board, TINE_BOARD_OPENED, 0);
 }
 
-/* The permit is there; what it needs is a turn. */
-static void await_token(struct tine_claim *claim)
+void tine_budget_again(struct tine_record *record)
 {
-	while (claim->token < 0) {
-		claim->token = tine_token_take(&board);
-		if (claim->token < 0)
-			usleep(1000);
-	}
+	struct tine_claim *claim = &record->claim;
+
+	record->seat = NULL;
+	if (tine_record_inherited(record))
+		*claim = (struct tine_claim)TINE_CLAIM_NONE;
+	else if (is_on && claim->permit >= 0 && !tine_permit_renew(&board, claim->permit))
+		give(claim, 0);
 }
 
-bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size)
+bool tine_budget_admit_again(struct tine_record *record, bool is_brief, char *ret_text, size_t size)
 {
+	int64_t within_ns = patience_ns;
+
+	tine_budget_again(record);
 	if (!is_on)
 		return true;
-	record->seat = NULL;
-	if (tine_record_inherited(record)) {
-		record->claim = (struct tine_claim)TINE_CLAIM_NONE;
-	} else if (record->claim.permit >= 0) {
-		if (tine_permit_renew(&board, record->claim.permit)) {
-			await_token(&record->claim);
-			tine_seat_begin(tine_permit_seat(&board, record->claim.permit), -1,
-					tine_clock_coarse_ns());
-			return true;
-		}
-		give(&record->claim, 0);
-	}
-	return tine_budget_admit(&record->claim, ret_text, size);
+	/* Where this process has none, it is not who could give one back. */
+	if (is_brief && atomic_load(&own) > 0 && within_ns > BRIEF_NS)
+		within_ns = BRIEF_NS;
+	return admit(&record->claim, within_ns, ret_text, size);
 }
 
 int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim)

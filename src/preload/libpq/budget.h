@@ -26,13 +26,28 @@ bool tine_budget_start(const struct tine_settings *settings);
  *  @return false: refused */
 bool tine_budget_admit(struct tine_claim *ret_claim, char *ret_text, size_t size);
 
+/** The same for who must not wait: one try. The claim has its place in the queue between two of
+ *  them, and nothing before the first.
+ *  @param wait  zeroed before the first
+ *  @return 1 it is there, 0 not yet, -1 the time is over: refused */
+int tine_budget_try(struct tine_wait *wait, struct tine_claim *claim, char *ret_text, size_t size);
+
+/** Give back what a claim of this process's has, or leave the queue. */
+void tine_budget_leave(struct tine_claim *claim);
+
 /** The connect of a record with a claim ended, whatever became of it. */
 void tine_budget_connected(struct tine_record *record, bool ok);
 
 /** Before a session is opened anew in the place of one that is a parent's, or is gone: as
  *  tine_budget_admit(), where the connection has no permit any more. To be said before the record
- *  is made this process's; tine_budget_connected() is to follow. */
-bool tine_budget_admit_again(struct tine_record *record, char *ret_text, size_t size);
+ *  is made this process's; tine_budget_connected() is to follow.
+ *  @param is_brief  the program does not expect to wait: a second is enough while other
+ *                   connections of this process have permits */
+bool tine_budget_admit_again(struct tine_record *record, bool is_brief, char *ret_text,
+			     size_t size);
+
+/** Its first half: the record's claim is what is left of it, for tine_budget_try(). */
+void tine_budget_again(struct tine_record *record);
 
 /* The end of the session cannot be seen: its number is not its own any more. */
 #define TINE_BUDGET_UNSEEN (-2)

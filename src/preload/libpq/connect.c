@@ -10,6 +10,7 @@
  */
 #include <stddef.h>
 
+#include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/login.h"
@@ -143,8 +144,8 @@ static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 		return real(conn);
 	if (record->stay.place == TINE_STAY_COMING)
 		return tine_park_poll(record);
-	if (record->stay.place == TINE_STAY_RENEWED)
-		real = copy->real.PQresetPoll;
+	if (tine_await_is_on(record))
+		return tine_await_poll(record);
 	next = real(conn);
 	if (!record->session.is_open &&
 	    (next == PGRES_POLLING_OK || next == PGRES_POLLING_FAILED)) {
@@ -170,7 +171,28 @@ ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 
 	if (record && record->copy == copy && record->stay.place == TINE_STAY_COMING)
 		return CONNECTION_MADE; /* as PQconnectStart() leaves it, until it is polled */
+	if (record && record->copy == copy && tine_await_is_on(record))
+		return CONNECTION_STARTED;
 	return copy->real.PQstatus(conn);
+}
+
+int tine_wrap_PQsocket(struct tine_copy *copy, const PGconn *conn)
+{
+	const struct tine_record *record = tine_record_find(conn);
+
+	if (record && record->copy == copy && tine_await_is_on(record))
+		return record->await.fd;
+	return copy->real.PQsocket(conn);
+}
+
+int tine_wrap_PQsetnonblocking(struct tine_copy *copy, PGconn *conn, int on)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	if (!record || record->copy != copy || !tine_await_is_on(record))
+		return copy->real.PQsetnonblocking(conn, on);
+	record->await.is_nonblocking = on;
+	return 0;
 }
 
 char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
@@ -179,6 +201,8 @@ char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
 
 	if (record && record->copy == copy && record->refusal)
 		return record->refusal;
+	if (record && record->copy == copy && tine_await_is_on(record))
+		return (char *)"";
 	return copy->real.PQerrorMessage(conn);
 }
 
@@ -203,46 +227,42 @@ PQnoticeReceiver tine_wrap_PQsetNoticeReceiver(struct tine_copy *copy, PGconn *c
 	return copy->real.PQsetNoticeReceiver(conn, receiver, argument);
 }
 
-/* The program opens a new session itself, which is this process's.
- * @return false: there is no permit for it */
-static bool begin_reset(const struct tine_copy *copy, const PGconn *conn,
-			struct tine_record **ret_record)
+static struct tine_record *find_ours(const struct tine_copy *copy, const PGconn *conn)
 {
 	struct tine_record *record;
-	char why[512];
 
 	tine_guard_enter();
-	*ret_record = NULL;
 	record = tine_record_find(conn);
-	if (!record || record->copy != copy || record->inside)
-		return true;
-	*ret_record = record;
-	if (!tine_budget_admit_again(record, why, sizeof(why))) {
+	return record && record->copy == copy && !record->inside ? record : NULL;
+}
+
+/* The program opens a new session itself, which is this process's. */
+void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
+{
+	struct tine_record *record = find_ours(copy, conn);
+	char why[512];
+
+	if (!record) {
+		copy->real.PQreset(conn);
+		return;
+	}
+	tine_await_leave(record);
+	if (!tine_budget_admit_again(record, false, why, sizeof(why))) {
 		tine_login_refuse(record, why);
-		return false;
+		return;
 	}
 	tine_login_refuse(record, NULL);
 	tine_session_end(record);
 	record->forks = tine_level.forks;
-	return true;
-}
-
-void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
-{
-	struct tine_record *record;
-
-	if (!begin_reset(copy, conn, &record))
-		return;
 	copy->real.PQreset(conn);
-	if (record)
-		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
+	tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
 }
 
 int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
 {
-	struct tine_record *record;
+	struct tine_record *record = find_ours(copy, conn);
 
-	return begin_reset(copy, conn, &record) ? copy->real.PQresetStart(conn) : 0;
+	return record ? tine_await_reset(record) : copy->real.PQresetStart(conn);
 }
 
 void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)

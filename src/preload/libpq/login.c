@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "preload/keep.h"
+#include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/policy.h"
@@ -121,26 +123,60 @@ static PGconn *connect_by_plan(const struct tine_copy *copy, const struct tine_l
 	return conn;
 }
 
+/* @return as tine_budget_try() */
+static int admit(struct tine_wait *wait, struct tine_claim *claim, bool is_start, char *ret_why,
+		 size_t size)
+{
+	if (is_start)
+		return tine_budget_try(wait, claim, ret_why, size);
+	return tine_budget_admit(claim, ret_why, size) ? 1 : -1;
+}
+
+/* Without a permit libpq only gets so far as to want a socket.
+ * @param admitted  in: is there a permit? out: may it go on? */
+static PGconn *begin(const struct tine_copy *copy, const struct tine_login *login, bool is_start,
+		     bool *admitted)
+{
+	PGconn *conn;
+
+	if (*admitted)
+		return connect_by_plan(copy, login, is_start);
+	tine_keep_refuse(copy->start, copy->end);
+	conn = connect_by_plan(copy, login, is_start);
+	*admitted = !tine_keep_refused();
+	return conn;
+}
+
 static PGconn *open_new(struct tine_copy *copy, const struct tine_login *login, bool is_start,
 			const struct tine_key *key, const char *name)
 {
+	struct tine_claim claim = TINE_CLAIM_NONE;
 	struct tine_record *record;
-	struct tine_claim claim;
+	struct tine_wait wait = { 0 };
+	bool is_admitted;
 	char why[512];
 	PGconn *conn;
+	int rc;
 
-	if (!tine_budget_admit(&claim, why, sizeof(why)))
+	rc = admit(&wait, &claim, is_start, why, sizeof(why));
+	if (rc < 0)
 		return refuse(copy, why);
-	conn = connect_by_plan(copy, login, is_start);
+	is_admitted = rc > 0;
+	conn = begin(copy, login, is_start, &is_admitted);
 	record = conn ? tine_record_add(copy, conn) : NULL;
-	if (!record) {
-		tine_budget_after_end(&claim, -1);
+	/* No memory, or libpq did not like what it was asked before it came to a socket. */
+	if (!record || (rc == 0 && is_admitted)) {
+		tine_budget_leave(&claim);
 		return conn;
 	}
 	record->claim = claim;
 	tine_park_coming(record, key, name, tine_key_has_service(login));
-	if (!is_start)
+	if (!is_admitted) {
+		record->await.wait = wait;
+		tine_await_begin(record);
+	} else if (!is_start) {
 		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
+	}
 	return conn;
 }
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "preload/libpq/aside.h"
+#include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
@@ -194,6 +195,7 @@ void tine_park_finish(struct tine_record *record)
 	 * has a line about. */
 	if (record->stay.is_reset && !tine_record_inherited(record) && tine_session_holds(record))
 		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
+	tine_await_leave(record);
 	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);
 	tine_files_free(&record->stay.files);
@@ -519,15 +521,9 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 /* It was dead, and the program has it already: the same PGconn gets a new session. */
 static PostgresPollingStatusType renew(struct tine_record *record)
 {
-	char why[512];
-
-	record->stay.is_reset = false;
-	record->stay.place = TINE_STAY_RENEWED;
-	tine_session_end(record);
-	return tine_budget_admit_again(record, why, sizeof(why)) &&
-			       record->copy->real.PQresetStart(record->conn)
-		       ? PGRES_POLLING_WRITING
-		       : PGRES_POLLING_FAILED;
+	if (!tine_await_reset(record))
+		return PGRES_POLLING_FAILED;
+	return tine_await_is_on(record) ? tine_await_poll(record) : PGRES_POLLING_WRITING;
 }
 
 PostgresPollingStatusType tine_park_poll(struct tine_record *record)

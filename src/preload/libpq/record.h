@@ -32,6 +32,19 @@
 #include "preload/libpq/session.h"
 #include "preload/libpq/stay.h"
 
+/* How long something has waited for the budget, and may wait. */
+struct tine_wait {
+	int64_t since_ns, until_ns; /* monotonic; 0: it has not begun */
+};
+
+/* A connect that has no permit yet: see await.h. */
+struct tine_await {
+	struct tine_wait wait;
+	int fd; /* what PQsocket() says */
+	bool is_timer;
+	bool is_nonblocking; /* the program has said so already */
+};
+
 struct tine_record {
 	PGconn *conn;
 	struct tine_copy *copy;
@@ -41,6 +54,7 @@ struct tine_record {
 	int64_t used_ns; /* coarse monotonic time of the last use */
 	struct tine_session session;
 	struct tine_stay stay;
+	struct tine_await await; /* where stay.place is TINE_STAY_QUEUED */
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
 	struct tine_seat *seat;  /* NULL without one */
 	char *refusal;           /* why it was never opened; ours, NULL else */

@@ -223,7 +223,8 @@ static bool open_in_place(struct tine_reopening *work)
 	int64_t until_ns;
 	bool connected;
 
-	if (!tine_budget_admit_again(record, why, sizeof(why))) {
+	if (!tine_budget_admit_again(record, work->is_brief, why, sizeof(why))) {
+		tine_login_refuse(record, why);
 		tine_reopen_leave(work);
 		return false;
 	}
@@ -249,6 +250,10 @@ static bool open_in_place(struct tine_reopening *work)
 
 void tine_reopen(struct tine_reopening *work, enum tine_reopen_why why)
 {
+	bool good;
+
 	tine_reopen_prepare(work);
-	tine_level_say_reopened(why, open_in_place(work));
+	good = open_in_place(work);
+	if (!work->record->refusal)
+		tine_level_say_reopened(why, good);
 }

@@ -6,7 +6,8 @@
  * Invariants
  *  - It happens only between statements, before a byte of the next one was sent.
  *  - Either the session is as it was, or the program finds the connection lost, as libpq tells it:
- *    a session that could not be brought to its state is never handed out.
+ *    a session that could not be brought to its state is never handed out. But where the budget
+ *    is used up nothing has happened: the statement is refused, and the next one tries again.
  *  - Of a parent's connection nothing goes over the parent's wire: its socket was severed at the
  *    fork, and what libpq says to close it ends there.
  *
@@ -27,6 +28,7 @@
 struct tine_reopening {
 	struct tine_record *record;
 	bool is_nonblocking; /* what the program set, which a new session does not have */
+	bool is_brief;       /* it does not expect to wait long for the budget */
 	bool is_ready;
 	struct tine_watch watches[TINE_WATCHES];
 	int watches_count;

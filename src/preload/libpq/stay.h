@@ -17,12 +17,11 @@ struct tine_record;
 #define TINE_STAY_NAME 128 /* application_name; the server cuts at 63 bytes */
 
 enum tine_stay_place {
-	TINE_STAY_OUT,     /* the program has it */
-	TINE_STAY_PARKED,  /* nobody has it */
-	TINE_STAY_COMING,  /* the program has it, and goes on with PQconnectPoll(): an answer is due
-			    */
-	TINE_STAY_RENEWED, /* the same, but it was dead: a new session is being opened in its place
-			    */
+	TINE_STAY_OUT,    /* the program has it */
+	TINE_STAY_PARKED, /* nobody has it */
+	TINE_STAY_COMING, /* the program has it, and goes on with PQconnectPoll(): an answer is due
+			   */
+	TINE_STAY_QUEUED, /* the same, but it waits for the budget, and libpq has not begun */
 };
 
 struct tine_stay {

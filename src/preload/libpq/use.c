@@ -8,7 +8,8 @@
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
 
-struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
+/* @param is_sent  the program goes on meanwhile, and fetches the answer later */
+static struct tine_record *begin(const struct tine_copy *copy, PGconn *conn, bool is_sent)
 {
 	struct tine_record *record;
 
@@ -16,26 +17,37 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy || record->inside)
 		return NULL;
-	/* A reset that was refused left the connection as it was. */
-	if (record->refusal && copy->real.PQstatus(conn) == CONNECTION_OK)
+	/* A reset or a revive that was refused left the connection as it was. */
+	if (record->refusal && record->session.is_open)
 		tine_login_refuse(record, NULL);
 	if (record->session.due)
 		tine_session_settle(record);
 	if (tine_level.revive && !tine_alive_is_fresh(record))
-		tine_alive_ensure(record);
+		tine_alive_ensure(record, is_sent);
 	if (record->seat)
 		tine_budget_say_busy(record);
 	return record;
 }
 
-static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *conn,
-					 const struct tine_statement *statement)
+struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 {
-	struct tine_record *record = tine_use_begin(copy, conn);
+	return begin(copy, conn, false);
+}
+
+static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *conn,
+					 const struct tine_statement *statement, bool is_sent)
+{
+	struct tine_record *record = begin(copy, conn, is_sent);
 
 	if (record)
 		tine_park_make_way(statement);
 	return record;
+}
+
+/* There is no session to send it to, and there may be one the next time. */
+static bool is_refused(const struct tine_record *record)
+{
+	return record && record->refusal;
 }
 
 void tine_use_sent(struct tine_record *record, const struct tine_statement *statement, bool sent)
@@ -85,9 +97,12 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		const struct tine_statement statement = { __VA_ARGS__ };                           \
-		struct tine_record *record = use_statement(copy, conn, &statement);                \
-		type sent = copy->real.name arguments;                                             \
+		struct tine_record *record = use_statement(copy, conn, &statement, true);          \
+		type sent;                                                                         \
                                                                                                    \
+		if (is_refused(record))                                                            \
+			return 0;                                                                  \
+		sent = copy->real.name arguments;                                                  \
 		tine_use_sent(record, &statement, sent);                                           \
 		return sent;                                                                       \
 	}
@@ -96,9 +111,12 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		const struct tine_statement statement = { __VA_ARGS__ };                           \
-		struct tine_record *record = use_statement(copy, conn, &statement);                \
-		type answer = copy->real.name arguments;                                           \
+		struct tine_record *record = use_statement(copy, conn, &statement, false);         \
+		type answer;                                                                       \
                                                                                                    \
+		if (is_refused(record))                                                            \
+			return NULL;                                                               \
+		answer = copy->real.name arguments;                                                \
 		tine_use_asked(record, &statement, answer);                                        \
 		return answer;                                                                     \
 	}
