@@ -230,15 +230,31 @@ json_t *tine_json_tree(const struct tine_view *view, const struct tine_rates *ra
 	return tree;
 }
 
+/* By hand: gmtime_r() takes a lock that another thread may have at a fork, for ever in the child.
+ * The year begins in March here, so that the leap day is its last. */
+static void write_date(char *text, size_t size, int64_t days)
+{
+	int64_t day = days + 719468, era = day / 146097, of_era = day % 146097;
+	int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * of_year + 2) / 153;
+
+	snprintf(text, size, "%04lld-%02lld-%02lld", (long long)(year + era * 400 + (month >= 10)),
+		 (long long)(month < 10 ? month + 3 : month - 9),
+		 (long long)(of_year - (153 * month + 2) / 5 + 1));
+}
+
 json_t *tine_json_time(void)
 {
-	char text[64], date[32];
+	char text[96], date[64];
 	struct timespec now;
-	struct tm tm;
+	int second;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-	snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(now.tv_nsec / TINE_NS_PER_MS));
+	write_date(date, sizeof(date), now.tv_sec / 86400);
+	second = (int)(now.tv_sec % 86400);
+	snprintf(text, sizeof(text), "%sT%02d:%02d:%02d.%03dZ", date, second / 3600,
+		 second / 60 % 60, second % 60, (int)(now.tv_nsec / TINE_NS_PER_MS));
 	return json_string(text);
 }
 

@@ -35,8 +35,12 @@ TEST(during_a_pause_that_blocks_acquires_wait_for_its_end)
 	rig_refused(pool, 0, TINE_E_PAUSED);
 	CHECK_INT(atomic_load(&fake_count->sessions), ==, 0);
 	tine_pool_resume(pool);
-	for (int i = 0; i < COUNT; i++) {
+	/* Both places are filled before the first connection comes back. */
+	for (int i = 0; i < 2; i++)
 		CHECK_INT(rig_wait_end(&waiters[i]), ==, 0);
+	for (int i = 0; i < COUNT; i++) {
+		if (i >= 2)
+			CHECK_INT(rig_wait_end(&waiters[i]), ==, 0);
 		rig_release(waiters[i].conn);
 	}
 	RIG_EXPECT(pool, 2, 2, 0, 0);
