@@ -9,6 +9,7 @@ static char transaction;
 
 static void begin_session(void)
 {
+	tine_journal_clear(&journal);
 	tine_journal_init(&journal, true, "UTF8");
 	transaction = 'I';
 }

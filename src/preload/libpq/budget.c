@@ -101,9 +101,13 @@ void tine_budget_unlock(void)
 	pthread_mutex_unlock(&lock);
 }
 
-void tine_budget_left(void)
+void tine_budget_renew_lock(void)
 {
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+void tine_budget_left(void)
+{
 	atomic_store(&own, 0);
 	if (board.map)
 		tine_board_left(&board);

@@ -75,6 +75,7 @@ void tine_budget_say_idle(const struct tine_record *record);
 /** For fork handlers. */
 void tine_budget_lock(void);
 void tine_budget_unlock(void);
+void tine_budget_renew_lock(void);
 void tine_budget_left(void);
 
 #endif

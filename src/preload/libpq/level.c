@@ -95,29 +95,45 @@ void tine_level_say_left(void)
 	tine_guard_say(&text);
 }
 
+/* By the thread that forks. A fork without handlers does not have them, and knows nothing of who
+ * has. */
+static bool are_locks_held;
+
 static void before_fork(void)
 {
 	tine_reopen_gate_close();
 	tine_park_lock();
 	tine_budget_lock();
 	tine_record_lock();
+	are_locks_held = true;
+}
+
+static void unlock(void)
+{
+	are_locks_held = false;
+	tine_record_unlock();
+	tine_budget_unlock();
+	tine_park_unlock();
 }
 
 static void in_parent(void)
 {
-	tine_record_unlock();
-	tine_budget_unlock();
-	tine_park_unlock();
+	unlock();
 	tine_reopen_gate_open();
 }
 
 static void in_child(void)
 {
 	tine_reopen_gate_renew();
-	tine_record_renew_lock();
+	if (are_locks_held) {
+		unlock();
+	} else {
+		tine_record_renew_lock();
+		tine_budget_renew_lock();
+		tine_park_renew_lock();
+	}
 	atomic_store(&told, 0);
 	tine_budget_left();
-	tine_park_renew_lock();
 	tine_level.forks++;
 }
 

@@ -17,6 +17,7 @@ struct pair {
 };
 
 struct table {
+	struct table *older; /* the one before it, which somebody may be reading */
 	size_t size;
 	size_t used; /* pairs that are not empty, removed ones too */
 	struct pair pairs[];
@@ -84,6 +85,7 @@ static struct table *make_room(void)
 	new = calloc(1, sizeof(*new) + size * sizeof(new->pairs[0]));
 	if (!new)
 		return NULL;
+	new->older = old;
 	new->size = size;
 	for (size_t i = 0; old && i < old->size; i++)
 		if (old->pairs[i].key && old->pairs[i].key != REMOVED)

@@ -24,6 +24,7 @@ TEST(each_state_of_a_connection_is_counted)
 		conns[i] = rig_acquire(pool);
 	fake_usual.held = true;
 	rig_wait_queued(&waiter, pool, RIG_LONG_MS, 1);
+	RIG_AWAIT(rig_stats(pool).connecting == 1);
 	stats = rig_stats(pool);
 	CHECK_INT(stats.open, ==, 4);
 	CHECK_INT(stats.busy, ==, 3);
