@@ -155,6 +155,17 @@ static int refuse(const struct tine_dsn *dsn, const PGconn *pg, tine_error *erro
 
 /* ---- hosts ---------------------------------------------------------------------------------- */
 
+static int check_port(const char *port, tine_error *error)
+{
+	char *end;
+	long number = strtol(port, &end, 10);
+
+	if (*end || number < 1 || number > 65535)
+		return tine_error_set(error, TINE_E_INVALID,
+				      "port: '%.80s' is not a number from 1 to 65535", port);
+	return 0;
+}
+
 /* fallback is what libpq puts in the place of a host that is not named. */
 static int list_hosts(struct tine_dsn *dsn, const char *fallback, tine_error *error)
 {
@@ -162,12 +173,13 @@ static int list_hosts(struct tine_dsn *dsn, const char *fallback, tine_error *er
 	const char *hostaddr = tine_dsn_value(dsn, "hostaddr");
 	const char *port = tine_dsn_value(dsn, "port");
 	int count = tine_conninfo_text_count(*hostaddr ? hostaddr : host);
+	int rc = 0;
 
 	dsn->hosts = calloc((size_t)count, sizeof(dsn->hosts[0]));
 	if (!dsn->hosts)
 		return no_memory(error);
 	dsn->host_count = count;
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < count && rc == 0; i++) {
 		struct tine_dsn_host *entry = &dsn->hosts[i];
 
 		entry->hostaddr = tine_conninfo_text_element(hostaddr, i, "");
@@ -178,22 +190,9 @@ static int list_hosts(struct tine_dsn *dsn, const char *fallback, tine_error *er
 			return no_memory(error);
 		entry->is_socket =
 			!*entry->hostaddr && (*entry->host == '/' || *entry->host == '@');
+		rc = check_port(entry->port, error);
 	}
-	return 0;
-}
-
-static int check_ports(const struct tine_dsn *dsn, tine_error *error)
-{
-	for (int i = 0; i < dsn->host_count; i++) {
-		char *end;
-		long port = strtol(dsn->hosts[i].port, &end, 10);
-
-		if (*end || port < 1 || port > 65535)
-			return tine_error_set(error, TINE_E_INVALID,
-					      "port: '%.80s' is not a number from 1 to 65535",
-					      dsn->hosts[i].port);
-	}
-	return 0;
+	return rc;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */
@@ -215,7 +214,7 @@ static int ask_libpq(struct tine_dsn *dsn, tine_error *error)
 		rc = list_hosts(dsn, PQhost(pg), error);
 	if (pg)
 		pq->finish(pg);
-	return rc < 0 ? rc : check_ports(dsn, error);
+	return rc;
 }
 
 int tine_dsn_read(struct tine_dsn *dsn, const char *conninfo, tine_error *error)

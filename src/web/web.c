@@ -94,6 +94,7 @@ tine_web *tine_web_new(const tine_web_config *config, tine_error *error)
 	tine_web *web = calloc(1, sizeof(*web));
 
 	tine_web_config_init(&all);
+	/* cppcheck-suppress ctuuninitvar ; filled by tine_web_config_init(), behind a macro */
 	memcpy(&all, config, config->size < sizeof(all) ? config->size : sizeof(all));
 	if (web && !set_mount(web, all.mount)) {
 		free(web);
