@@ -208,7 +208,7 @@ static pid_t spawn_by_posix_spawn(void)
 
 void spawn_in_traffic(void)
 {
-	tine_pool *pool = new_pool(TINE_POOL_QUEUE, 4, 0);
+	tine_pool *pool = new_pool(TINE_POOL_QUEUE, 3, 0);
 	tine_pool_stats stats;
 	struct crew crew;
 
