@@ -2,6 +2,7 @@
 /* All names that tine ps, tine top and the status page use in JSON; tine-ps(1) describes them. */
 #include "show/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -239,9 +240,9 @@ static void write_date(char *text, size_t size, int64_t days)
 	int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
 	int64_t month = (5 * of_year + 2) / 153;
 
-	snprintf(text, size, "%04lld-%02lld-%02lld", (long long)(year + era * 400 + (month >= 10)),
-		 (long long)(month < 10 ? month + 3 : month - 9),
-		 (long long)(of_year - (153 * month + 2) / 5 + 1));
+	snprintf(text, size, "%04" PRId64 "-%02" PRId64 "-%02" PRId64,
+		 year + era * 400 + (month >= 10), month < 10 ? month + 3 : month - 9,
+		 of_year - (153 * month + 2) / 5 + 1);
 }
 
 json_t *tine_json_time(void)
