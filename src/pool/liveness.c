@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "pool/liveness.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/peek.h"
 #include "pool/error.h"
 #include "pool/share.h"
 #include "pool/slot.h"
@@ -26,17 +25,6 @@ void tine_liveness_hear(void *arg, const PGresult *result)
 		tine_error_set_result(&slot->work.error, pq, NULL, result);
 		slot->work.error.status = TINE_E_LOST;
 	}
-}
-
-/* @return 1 data, 0 nothing, -1 end of the connection */
-static int look(int fd)
-{
-	char byte;
-	ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-	if (got > 0)
-		return 1;
-	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
 }
 
 static bool read_what_came(struct tine_slot *slot)
@@ -66,14 +54,14 @@ static void tell_why(struct tine_slot *slot, tine_error *ret_error)
 
 bool tine_liveness_peek(struct tine_slot *slot, tine_error *ret_error)
 {
-	int seen = look(slot->fd);
+	int seen = tine_peek(slot->fd);
 
 	slot->work.error.status = 0;
 	if (seen == 0)
 		return true;
 	/* Parameters, notifications and TLS tickets are signs of life; after them there is nothing
 	 * more, or the end. */
-	if (seen > 0 && read_what_came(slot) && look(slot->fd) >= 0)
+	if (seen > 0 && read_what_came(slot) && tine_peek(slot->fd) >= 0)
 		return true;
 	tell_why(slot, ret_error);
 	return false;

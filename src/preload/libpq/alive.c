@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "base/peek.h"
 #include "preload/libpq/ask.h"
 #include "preload/libpq/reopen.h"
 
@@ -58,17 +58,6 @@ static bool may_judge(const struct tine_record *record)
 	return tine_session_holds(record);
 }
 
-/* @return 1 data, 0 nothing, -1 the end */
-static int look(int fd)
-{
-	char byte;
-	ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-	if (got > 0)
-		return 1;
-	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
-}
-
 /* Let libpq read what has come: notifications, parameters, a farewell. It does not interpret it
  * before it is asked for something, so a farewell's text is not shown to anybody.
  * @return 1 it goes on, and something came; 0 nothing did; -1 it is over */
@@ -76,7 +65,7 @@ static int read_what_came(struct tine_reopening *work)
 {
 	const struct tine_record *record = work->record;
 	const struct tine_real *real = &record->copy->real;
-	int seen = look(record->session.fd), came = seen;
+	int seen = tine_peek(record->session.fd), came = seen;
 
 	if (seen > 0)
 		tine_reopen_prepare(work);
@@ -84,7 +73,7 @@ static int read_what_came(struct tine_reopening *work)
 		if (!real->PQconsumeInput(record->conn) ||
 		    real->PQstatus(record->conn) != CONNECTION_OK)
 			return -1;
-		seen = look(record->session.fd);
+		seen = tine_peek(record->session.fd);
 	}
 	return seen < 0 ? -1 : came;
 }
