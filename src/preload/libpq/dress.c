@@ -66,19 +66,17 @@ bool tine_dress_restore(struct tine_record *record)
 	return real->PQsetnonblocking(conn, 0) == 0;
 }
 
-/* @return 0 when there is nothing yet, -1 when there will be nothing any more */
+/* Wait for what libpq did not have yet. @return 1 there is something, 0 it is too late, -1 there will
+ * be nothing any more */
 static int await_input(const struct tine_real *real, PGconn *conn, int64_t until_ns)
 {
 	struct pollfd wait = { .fd = real->PQsocket(conn), .events = POLLIN };
 	int ready;
 
 	do
-		ready = poll(&wait, 1,
-			     until_ns ? tine_clock_poll_ms(until_ns, tine_clock_ns()) : 0);
+		ready = poll(&wait, 1, tine_clock_poll_ms(until_ns, tine_clock_ns()));
 	while (ready < 0 && errno == EINTR);
-	if (ready <= 0)
-		return ready;
-	return real->PQconsumeInput(conn) ? 1 : -1;
+	return ready;
 }
 
 static bool is_good(ExecStatusType status)
@@ -87,6 +85,7 @@ static bool is_good(ExecStatusType status)
 	       status == PGRES_EMPTY_QUERY;
 }
 
+/* What has come is read first: mostly it is all, and costs no poll(). */
 static int read_answers(const struct tine_real *real, PGconn *conn, int64_t until_ns)
 {
 	PGresult *result;
@@ -94,10 +93,14 @@ static int read_answers(const struct tine_real *real, PGconn *conn, int64_t unti
 
 	for (;;) {
 		while (real->PQisBusy(conn)) {
-			int came = await_input(real, conn, until_ns);
-
-			if (came <= 0)
-				return came < 0 || until_ns ? -1 : 0;
+			if (!real->PQconsumeInput(conn))
+				return -1;
+			if (!real->PQisBusy(conn))
+				break;
+			if (!until_ns)
+				return 0;
+			if (await_input(real, conn, until_ns) <= 0)
+				return -1;
 		}
 		result = real->PQgetResult(conn);
 		if (!result)

@@ -85,15 +85,22 @@ static void add_arguments(struct tine_siphash *hash, const struct tine_login *lo
 /* libpq's own, and what decides for the libraries that it uses. */
 static bool is_of_interest(const char *variable)
 {
-	static const char *const prefixes[] = { "PG",        "HOME=",         "KRB5",
-						"SSL_CERT_", "OPENSSL_CONF=", "SSLKEYLOGFILE=" };
-
-	if (!strchr("PHKSO", *variable))
+	/* Nearly all of an environment ends at the first look. */
+	switch (*variable) {
+	case 'P':
+		return variable[1] == 'G';
+	case 'H':
+		return strncmp(variable, "HOME=", 5) == 0;
+	case 'K':
+		return strncmp(variable, "KRB5", 4) == 0;
+	case 'S':
+		return strncmp(variable, "SSL_CERT_", 9) == 0 ||
+		       strncmp(variable, "SSLKEYLOGFILE=", 14) == 0;
+	case 'O':
+		return strncmp(variable, "OPENSSL_CONF=", 13) == 0;
+	default:
 		return false;
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
-		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
+	}
 }
 
 static void add_environment(struct tine_siphash *hash)

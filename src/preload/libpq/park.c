@@ -83,20 +83,24 @@ static bool is_lost(const struct tine_record *record)
 					     : !tine_session_holds(record);
 }
 
-/* The best of a login: the newest whose reset is answered, so that nobody waits for it; if there is
- * none, the one whose answer comes first. */
+/* The best of a login: the newest that needs no reset; else the oldest whose reset is answered, so
+ * that nobody waits for it; else the one whose answer comes first. A single one is not looked at. */
 static struct tine_record *find_best(const struct tine_copy *copy, const struct tine_key *key)
 {
-	struct tine_record *record, *found = NULL;
+	struct tine_record *record, *first = NULL;
+	int choices = 0;
 
 	for (record = newest; record; record = record->stay.next)
 		if (is_of(record, copy, key)) {
-			if (!record->stay.is_reset || is_lost(record) ||
-			    tine_dress_has_input(record))
+			if (!record->stay.is_reset)
 				return record;
-			found = record;
+			first = record;
+			choices++;
 		}
-	return found;
+	for (record = first; record && choices > 1; record = record->stay.previous)
+		if (is_of(record, copy, key) && tine_dress_has_input(record))
+			return record;
+	return first;
 }
 
 static struct tine_record *take_best(const struct tine_copy *copy, const struct tine_key *key)

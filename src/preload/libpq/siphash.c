@@ -41,31 +41,34 @@ void tine_siphash_begin(struct tine_siphash *hash, const uint64_t key[2])
 	};
 }
 
+/* Up to eight bytes at once, wherever the last word ended: what does not fit in it begins the next.
+ * @param word  little-endian, with zeroes behind its bytes */
+static void add_word(struct tine_siphash *hash, uint64_t word, size_t bytes)
+{
+	unsigned filled = hash->length % 8;
+
+	hash->length += bytes;
+	hash->word |= word << 8 * filled;
+	if (filled + bytes < 8)
+		return;
+	take_word(hash->v, hash->word);
+	hash->word = filled ? word >> (64 - 8 * filled) : 0;
+}
+
 void tine_siphash_add(struct tine_siphash *hash, const void *bytes, size_t length)
 {
 	const uint8_t *byte = bytes;
+	uint64_t word;
 
-	while (length) {
-		unsigned filled = hash->length % 8;
-
-		if (!filled && length >= 8) {
-			uint64_t word;
-
-			memcpy(&word, byte, sizeof(word));
-			take_word(hash->v, le64toh(word));
-			byte += 8;
-			length -= 8;
-			hash->length += 8;
-			continue;
-		}
-		hash->word |= (uint64_t)*byte++ << 8 * filled;
-		hash->length++;
-		length--;
-		if (filled == 7) {
-			take_word(hash->v, hash->word);
-			hash->word = 0;
-		}
+	for (; length >= sizeof(word); byte += sizeof(word), length -= sizeof(word)) {
+		memcpy(&word, byte, sizeof(word));
+		add_word(hash, le64toh(word), sizeof(word));
 	}
+	if (!length)
+		return;
+	word = 0;
+	memcpy(&word, byte, length);
+	add_word(hash, le64toh(word), length);
 }
 
 void tine_siphash_end(struct tine_siphash *hash, uint64_t ret[2])
