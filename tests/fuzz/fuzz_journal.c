@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Whatever a program sends: the journal keeps within its bounds, and what it would replay is, read
- * as a program's own statements, the state that it says there is. Lines of the input are texts; the
- * first byte of each says how it ends.
+ * as a program's own statements, the state that it says there is. What is plain (plain.h) has no
+ * effect by the reader either. Lines of the input are texts; the first byte of each says how it ends.
  */
 #include "preload/libpq/journal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "preload/libpq/effect.h"
+#include "preload/libpq/plain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -26,10 +30,30 @@ static void answer(struct tine_journal *journal, char how)
 		tine_journal_synced(journal, 'I');
 }
 
+/* Suspicions of words that are names in a plain text. */
+static void refuse(void *context, const struct tine_effect *effect)
+{
+	check(effect->kind == TINE_EFFECT_TOUCH ||
+	      (effect->obstacle == TINE_OBSTACLE_UNKNOWN && strcasestr(context, "atomic")));
+}
+
+/* A comment in front leaves it to the reader. */
+static void check_plain(const char *sql)
+{
+	char *text;
+
+	if (!tine_plain_is_select(sql))
+		return;
+	check(asprintf(&text, "/**/%s", sql) > 0);
+	check(tine_effect_read(text, true, true, refuse, text) == 1);
+	free(text);
+}
+
 static void feed(struct tine_journal *journal, char *line)
 {
 	char how = line[0], *sql = how ? line + 1 : line;
 
+	check_plain(sql);
 	if ((how & 0x30) == 0x30)
 		tine_journal_sent(journal, sql);
 	else if ((how & 0x30) == 0x20)

@@ -6,6 +6,7 @@
 
 #include "preload/libpq/call.h"
 #include "preload/libpq/lex.h"
+#include "preload/libpq/plain.h"
 
 struct reader {
 	struct tine_lex lex;
@@ -577,6 +578,8 @@ int tine_effect_read(const char *sql, bool escapes, bool hides, tine_effect_fn *
 	};
 	int count = 0;
 
+	if (tine_plain_is_select(sql))
+		return 1;
 	do {
 		reader.is_over = reader.is_qualified = false;
 		reader.depth = reader.tokens = 0;

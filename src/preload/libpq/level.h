@@ -12,7 +12,8 @@
  *	alive.c         is a connection still there? reopen.c opens it anew, watch.c tells event
  *	                loops, ask.c asks on it
  *	session.c       what was sent and answered, and its journal
- *	journal.c       what statements left in the session; effect.c, call.c and lex.c read them
+ *	journal.c       what statements left in the session; effect.c, call.c and lex.c read them,
+ *	                plain.c saves them most of the work
  *	login.c         a login by the rules of tine run: by these four
  *	key.c, files.c  ... which logins are the same
  *	park.c          ... the pool; dress.c makes libpq's side new, cancel.c knows PGcancels
