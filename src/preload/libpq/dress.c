@@ -66,8 +66,8 @@ bool tine_dress_restore(struct tine_record *record)
 	return real->PQsetnonblocking(conn, 0) == 0;
 }
 
-/* Wait for what libpq did not have yet. @return 1 there is something, 0 it is too late, -1 there will
- * be nothing any more */
+/* Wait for what libpq did not have yet.
+ * @return 1 there is something, 0 it is too late, -1 there will be nothing any more */
 static int await_input(const struct tine_real *real, PGconn *conn, int64_t until_ns)
 {
 	struct pollfd wait = { .fd = real->PQsocket(conn), .events = POLLIN };
