@@ -2,7 +2,8 @@
 /*
  * Whatever a program sends: the journal keeps within its bounds, and what it would replay is, read
  * as a program's own statements, the state that it says there is. What is plain (plain.h) has no
- * effect by the reader either. Lines of the input are texts; the first byte of each says how it ends.
+ * effect by the reader either. Lines of the input are texts; the first byte of each says how it
+ * ends.
  */
 #include "preload/libpq/journal.h"
 

@@ -83,8 +83,9 @@ static bool is_lost(const struct tine_record *record)
 					     : !tine_session_holds(record);
 }
 
-/* The best of a login: the newest that needs no reset; else the oldest whose reset is answered, so
- * that nobody waits for it; else the one whose answer comes first. A single one is not looked at. */
+/* The best of a login: the newest that needs no reset; else the oldest whose reset is answered,
+ * so that nobody waits for it; else the one whose answer comes first. A single one is not looked
+ * at. */
 static struct tine_record *find_best(const struct tine_copy *copy, const struct tine_key *key)
 {
 	struct tine_record *record, *first = NULL;
