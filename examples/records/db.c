@@ -11,7 +11,7 @@
 #include "text.h"
 
 #define NS_PER_MS 1000000
-#define READ_ATTEMPTS 5
+#define READ_ATTEMPTS 10
 #define WRITE_ATTEMPTS 8
 #define PAUSE_MS 20
 

@@ -87,6 +87,7 @@ struct tine_work {
 	unsigned todo;       /* enum tine_todo; the lowest bit is under way when sent is true */
 	bool growing;        /* counted in pool->growing; a replacement is not */
 	bool sent;           /* a query is out */
+	bool failed;         /* ... and has failed, with error; the rest of the answer is due */
 	bool silent;         /* it failed because no answer came */
 	short events;        /* POLLIN, POLLOUT: what it waits for */
 	int64_t began_ns;    /* of the connect */

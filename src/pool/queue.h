@@ -35,7 +35,7 @@ struct tine_acquire {
 	int epoll_fd, timer_fd, watched_fd; /* of who polls, else -1 */
 	bool leaves_unwanted;               /* connects that nobody waits for, when it was done */
 	bool over;                          /* failed, or done */
-	bool forgave;                       /* a connect that somebody ended; not twice */
+	int forgiven;                       /* connects that somebody ended */
 	tine_error error;
 };
 

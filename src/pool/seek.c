@@ -24,16 +24,24 @@ bool tine_seek_is_live(const struct tine_pool *pool)
 	return false;
 }
 
-/* Sessions that are terminated one by one are no outage, though one of them be at its beginning:
- * the server is there and had let us in. One that shuts down says so at the next attempt. */
+/* How many of an acquire's connects may be ended by somebody before it is an outage. */
+#define MOST_TERMINATED 8
+#define MOST_LOST 1
+
+/* Sessions that are terminated one by one are no outage, though some of them be at their beginning:
+ * the server is there and had let us in. One that shuts down says so at the next attempt. Where
+ * nothing is said, as by a proxy without a server behind it, it is not gone on with for so long. */
 static bool forgive(struct tine_acquire *acquire)
 {
-	bool ended = strcmp(acquire->error.sqlstate, "57P01") == 0 ||
-		     (acquire->error.status == TINE_E_LOST && !acquire->slot->work.silent);
+	int most = 0;
 
-	if (acquire->forgave || !ended)
+	if (strcmp(acquire->error.sqlstate, "57P01") == 0)
+		most = MOST_TERMINATED;
+	else if (acquire->error.status == TINE_E_LOST && !acquire->slot->work.silent)
+		most = MOST_LOST;
+	if (acquire->forgiven >= most)
 		return false;
-	acquire->forgave = true;
+	acquire->forgiven++;
 	acquire->pool->tally.open_failed++;
 	acquire->pool->tally.last_error = acquire->error;
 	return true;

@@ -200,7 +200,7 @@ PGconn *tine_slot_empty(struct tine_slot *slot)
 	slot->work.addresses = NULL;
 	free(addresses);
 	slot->work.todo = 0;
-	slot->work.sent = false;
+	slot->work.sent = slot->work.failed = false;
 	slot->connecting = false;
 	slot->pg = NULL;
 	slot->fd = -1;

@@ -48,13 +48,27 @@ static const char *statement(const struct tine_slot *slot)
 static void begin_round_trip(struct tine_slot *slot)
 {
 	slot->work.sent = true;
+	slot->work.failed = false;
 	slot->work.deadline_ns =
 		tine_clock_ns() + (int64_t)slot->pool->config.ping_timeout_ms * TINE_NS_PER_MS;
 }
 
+/* What the server said before it hung up tells more than that it did. Some of it may not have been
+ * read yet, which takes no waiting: the socket is closed. */
 static enum tine_work_result lost(struct tine_slot *slot)
 {
-	tine_error_set_result(&slot->work.error, slot->pool->pq, slot->pg, NULL);
+	const struct tine_pq *pq = slot->pool->pq;
+	struct tine_work *work = &slot->work;
+	PGresult *result = NULL;
+
+	if (work->failed)
+		return TINE_WORK_FAILED;
+	tine_error_set_result(&work->error, pq, slot->pg, NULL);
+	if (pq->status(slot->pg) == CONNECTION_BAD)
+		result = pq->get_result(slot->pg);
+	if (result && pq->result_error_field(result, PG_DIAG_SQLSTATE))
+		tine_error_set_result(&work->error, pq, slot->pg, result);
+	pq->clear(result);
 	return TINE_WORK_FAILED;
 }
 
@@ -120,26 +134,28 @@ static void forget_notifications(struct tine_slot *slot)
 		pq->freemem(notification);
 }
 
-static void finish_item(struct tine_slot *slot)
+static enum tine_work_result finish_item(struct tine_slot *slot)
 {
 	struct tine_work *work = &slot->work;
+	bool failed = work->failed;
 
 	if (slot->pool->config.reset == TINE_RESET_FULL)
 		forget_notifications(slot);
 	work->todo &= work->todo - 1;
-	work->sent = false;
+	work->sent = work->failed = false;
 	slot->dirty = false;
+	return failed ? TINE_WORK_FAILED : TINE_WORK_READY;
 }
 
-/* One statement to its end. */
+/* One statement to its end. Its answer may come in pieces, the failure long before the rest. */
 static enum tine_work_result step_item(struct tine_slot *slot)
 {
 	const struct tine_pq *pq = slot->pool->pq;
+	struct tine_work *work = &slot->work;
 	PGresult *result;
-	bool good = true;
 	int flushed;
 
-	if (!slot->work.sent) {
+	if (!work->sent) {
 		/* First: a fork in another thread then sees that libpq is at work. */
 		begin_round_trip(slot);
 		if (!pq->send_query(slot->pg, statement(slot)))
@@ -150,11 +166,9 @@ static enum tine_work_result step_item(struct tine_slot *slot)
 		return lost(slot);
 	while (!pq->is_busy(slot->pg)) {
 		result = pq->get_result(slot->pg);
-		if (!result) {
-			finish_item(slot);
-			return good ? TINE_WORK_READY : TINE_WORK_FAILED;
-		}
-		good &= read_result(slot, result);
+		if (!result)
+			return finish_item(slot);
+		work->failed |= !read_result(slot, result);
 	}
 	if (pq->status(slot->pg) == CONNECTION_BAD)
 		return lost(slot);
@@ -170,7 +184,8 @@ static enum tine_work_result step_heard(struct tine_slot *slot)
 
 	if (slot->connecting)
 		return step_item(slot);
-	slot->work.error.status = 0;
+	if (!slot->work.failed)
+		slot->work.error.status = 0;
 	pq->divert_notices(slot->pg, &slot->dress, tine_liveness_hear, slot);
 	result = step_item(slot);
 	pq->divert_notices(slot->pg, &slot->dress, NULL, NULL);

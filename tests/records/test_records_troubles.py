@@ -87,10 +87,12 @@ def progress(load, more=50):
     wait_until(lambda: load.tally.total('correct') > seen + more, what='%d more answers' % more)
 
 
-def test_backends_are_terminated(service, world):
+@pytest.mark.parametrize('interval_s, spared', [(0.1, 0), (0.01, 3)], ids=['now-and-then', 'often'])
+def test_backends_are_terminated(service, world, interval_s, spared):
+    """Often: those that are just being opened, too."""
     with visitors.Load(world) as load:
         progress(load)
-        with troubles.terminated_backends(service.cluster, 0.1) as terminated:
+        with troubles.terminated_backends(service.cluster, interval_s, spared) as terminated:
             time.sleep(SECONDS)
         progress(load)
     assert terminated.count >= SECONDS * 2

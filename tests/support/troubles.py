@@ -16,8 +16,10 @@ import psycopg2
 # Of a server that is to be killed and to have what it acknowledged, which a Cluster does without.
 DURABLE = {'synchronous_commit': 'on', 'full_page_writes': 'on'}
 
-TERMINATE = ("select pid, pg_terminate_backend(pid) from (select pid from pg_stat_activity where "
-             "usename = 'app' and backend_type = 'client backend' order by random() limit 1) one")
+TERMINATE = ("with sessions as (select pid from pg_stat_activity where usename = 'app' and "
+             "backend_type = 'client backend') "
+             "select pid, pg_terminate_backend(pid) from (select pid from sessions where "
+             "(select count(*) from sessions) > %s order by random() limit 1) one")
 
 
 class Repeated(threading.Thread):
@@ -49,15 +51,16 @@ class Repeated(threading.Thread):
 
 
 @contextlib.contextmanager
-def terminated_backends(cluster, interval_s=0.1):
-    """One session of the service's, any of them, is ended at the server each interval."""
+def terminated_backends(cluster, interval_s=0.1, spared=0):
+    """One session of the service's, any of them, is ended at the server each interval, unless there
+    are so few of them."""
     conn = psycopg2.connect(host=cluster.socket_dir, port=cluster.port, user='postgres',
                             dbname='app')
     conn.autocommit = True
 
     def act():
         with conn.cursor() as cursor:
-            cursor.execute(TERMINATE)
+            cursor.execute(TERMINATE, [spared])
             return cursor.fetchall()
     try:
         with Repeated(act, interval_s) as repeated:

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Connecting: what fails and how it is told, outages, hosts, TLS, and what a new session is sent.
- */
+/* Connecting: what fails and how it is told, outages, hosts, TLS. */
 #include <sys/resource.h>
 
 #include "unit/pool/rig.h"
@@ -144,43 +143,22 @@ TEST(during_an_outage_acquires_fail_at_once_with_its_cause_and_age)
 
 #define TERMINATED "FATAL:  57P01: terminating connection due to administrator command\n"
 
-static void end_the_first(const struct fake_session *session, struct fake_plan *plan)
+#define MOST_TERMINATED 8 /* as in seek.c */
+
+static void end_the_first_ones(const struct fake_session *session, struct fake_plan *plan)
 {
-	plan->refusal = session->id == 1 ? TERMINATED : NULL;
+	plan->refusal = session->id <= MOST_TERMINATED ? TERMINATED : NULL;
 }
 
-TEST(a_session_that_is_terminated_while_it_begins_is_no_outage)
+TEST(sessions_that_are_terminated_while_they_begin_are_no_outage)
 {
 	tine_pool *pool = rig_pool(2, 0);
 
-	fake_on_connect = end_the_first;
+	fake_on_connect = end_the_first_ones;
 	rig_release(rig_acquire(pool));
-	CHECK_INT(sessions(), ==, 2);
-	CHECK_INT(rig_stats(pool).open_failed, ==, 1);
+	CHECK_INT(sessions(), ==, MOST_TERMINATED + 1);
+	CHECK_INT(rig_stats(pool).open_failed, ==, MOST_TERMINATED);
 	CHECK_STR(rig_stats(pool).last_error.sqlstate, "57P01");
-	RIG_EXPECT(pool, 1, 1, 0, 0);
-	rig_close(pool);
-}
-
-static void end_the_first_setup(struct fake_session *session, const char *sql,
-				struct fake_reply *reply)
-{
-	(void)sql;
-	if (session->id == 1)
-		*reply = (struct fake_reply){ .answer = FAKE_FAREWELL, .sqlstate = "57P01" };
-}
-
-TEST(nor_is_one_that_is_terminated_while_it_is_set_up)
-{
-	tine_pool_config config = rig_config(2, 0);
-	tine_pool *pool;
-
-	config.on_connect_sql = "set work_mem = '64MB'";
-	fake_on_query = end_the_first_setup;
-	pool = rig_open(&config);
-	rig_release(rig_acquire(pool));
-	CHECK_INT(sessions(), ==, 2);
-	CHECK_INT(rig_stats(pool).open_failed, ==, 1);
 	RIG_EXPECT(pool, 1, 1, 0, 0);
 	rig_close(pool);
 }
@@ -193,10 +171,10 @@ TEST(a_server_that_terminates_all_of_them_is_one)
 	clock_freeze();
 	begin_to_refuse(TERMINATED);
 	rig_refused(pool, RIG_LONG_MS, TINE_E_STARTING);
-	CHECK_INT(sessions(), ==, 2);
+	CHECK_INT(sessions(), ==, MOST_TERMINATED + 1);
 	error = rig_refused(pool, RIG_LONG_MS, TINE_E_STARTING);
 	CHECK_CONTAINS(error.text, "s ago");
-	CHECK_INT(sessions(), ==, 2);
+	CHECK_INT(sessions(), ==, MOST_TERMINATED + 1);
 	RIG_EXPECT(pool, 0, 0, 0, 0);
 	rig_close(pool);
 }
@@ -432,97 +410,6 @@ TEST(tls_is_required_unless_something_else_is_named)
 	rig_close(pool);
 }
 
-/* ---- a new session -------------------------------------------------------------------------- */
-
-static tine_pool *with_setup(void)
-{
-	tine_pool_config config = rig_config(2, 0);
-
-	config.on_connect_sql = "SET search_path = app";
-	config.ping_timeout_ms = 60;
-	return rig_open(&config);
-}
-
-TEST(on_connect_sql_is_sent_once_to_each_new_connection)
-{
-	tine_pool *pool = with_setup();
-
-	for (int i = 0; i < 3; i++)
-		rig_fill(pool, 2);
-	for (int i = 1; i <= 2; i++) {
-		CHECK_INT(fake_times_said(fake_session(i), "SET search_path = app"), ==, 1);
-		CHECK_INT(atomic_load(&fake_session(i)->statement_count), ==, 1);
-	}
-	rig_close(pool);
-}
-
-static void hold_setup(struct fake_session *session, const char *sql, struct fake_reply *reply)
-{
-	(void)session;
-	if (strncmp(sql, "SET", 3) == 0)
-		reply->answer = FAKE_HELD;
-}
-
-static void *answer_setup(void *unused)
-{
-	RIG_AWAIT(fake_was_said(fake_session(1), "SET search_path = app"));
-	for (int i = 0; i < 10; i++)
-		rig_pause();
-	/* Something else that makes the socket readable comes first. */
-	fake_notify(fake_session(1));
-	rig_pause();
-	fake_answer_held(fake_session(1));
-	return unused;
-}
-
-TEST(the_answer_to_on_connect_sql_may_take_its_time)
-{
-	tine_pool_config config = rig_config(1, 0);
-	pthread_t thread;
-	tine_pool *pool;
-
-	config.on_connect_sql = "SET search_path = app";
-	fake_on_query = hold_setup;
-	pool = rig_open(&config);
-	thread = rig_thread(answer_setup, NULL);
-	rig_release(rig_acquire(pool));
-	rig_join(thread);
-	CHECK_INT(fake_times_said(fake_session(1), "SET search_path = app"), ==, 1);
-	RIG_EXPECT(pool, 1, 1, 0, 0);
-	rig_close(pool);
-}
-
-TEST(on_connect_sql_without_an_answer_is_a_failed_connect)
-{
-	tine_pool *pool = with_setup();
-
-	fake_on_query = hold_setup;
-	CHECK_INT(tine_pool_acquire(pool, RIG_LONG_MS, &(tine_conn *){ NULL }, NULL), <, 0);
-	RIG_EXPECT(pool, 0, 0, 0, 0);
-	CHECK_INT(rig_stats(pool).open_failed, ==, 1);
-	CHECK_INT(rig_stats(pool).opened, ==, 0);
-	rig_close(pool);
-}
-
-static void fail_setup(struct fake_session *session, const char *sql, struct fake_reply *reply)
-{
-	(void)session;
-	if (strncmp(sql, "SET", 3) == 0)
-		strcpy(reply->sqlstate, "42601");
-}
-
-TEST(on_connect_sql_that_fails_is_told_with_its_sqlstate)
-{
-	tine_pool *pool = with_setup();
-	tine_error error;
-
-	fake_on_query = fail_setup;
-	error = rig_refused(pool, RIG_LONG_MS, TINE_E_SQL);
-	CHECK_STR(error.sqlstate, "42601");
-	RIG_EXPECT(pool, 0, 0, 0, 0);
-	rig_close(pool);
-}
-
 /* A connect in many rounds of talk, each in its own time. */
 TEST(a_connect_may_take_many_rounds)
 {
@@ -539,8 +426,7 @@ CHECK_TABLE(T(a_failed_connect_takes_no_place), T(each_kind_of_failure_has_a_sta
 	    T(a_server_that_says_nothing_is_given_connect_timeout),
 	    T(no_descriptor_left_is_told_and_nothing_is_lost),
 	    T(during_an_outage_acquires_fail_at_once_with_its_cause_and_age),
-	    T(a_session_that_is_terminated_while_it_begins_is_no_outage),
-	    T(nor_is_one_that_is_terminated_while_it_is_set_up),
+	    T(sessions_that_are_terminated_while_they_begin_are_no_outage),
 	    T(a_server_that_terminates_all_of_them_is_one),
 	    T(attempts_become_rarer_but_not_rarer_than_one_a_second),
 	    T(a_wrong_password_is_not_tried_over_and_over),
@@ -552,9 +438,4 @@ CHECK_TABLE(T(a_failed_connect_takes_no_place), T(each_kind_of_failure_has_a_sta
 	    T(all_hosts_dead_tells_of_the_last),
 	    T(prefer_standby_takes_any_server_in_its_second_pass),
 	    T(no_host_in_the_role_that_is_asked_for), T(prefer_never_goes_back_to_clear_text),
-	    T(tls_is_required_unless_something_else_is_named),
-	    T(on_connect_sql_is_sent_once_to_each_new_connection),
-	    T(the_answer_to_on_connect_sql_may_take_its_time),
-	    T(on_connect_sql_without_an_answer_is_a_failed_connect),
-	    T(on_connect_sql_that_fails_is_told_with_its_sqlstate),
-	    T(a_connect_may_take_many_rounds))
+	    T(tls_is_required_unless_something_else_is_named), T(a_connect_may_take_many_rounds))

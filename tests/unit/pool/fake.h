@@ -66,6 +66,7 @@ struct fake_plan {
 enum fake_answer {
 	FAKE_AT_ONCE,
 	FAKE_HELD,        /* when fake_answer_held() is called */
+	FAKE_IN_PIECES,   /* the result at once, its end when fake_answer_held() is called */
 	FAKE_DIES_BEFORE, /* the connection ends, nothing was done */
 	FAKE_DIES_AFTER,  /* it was done, and the connection ends before the answer */
 	FAKE_FAREWELL,    /* nothing was done; FATAL with the SQLSTATE, and the end */

@@ -12,7 +12,8 @@ enum fake_async {
 	FAKE_ASYNC_IDLE,
 	FAKE_ASYNC_BUSY,  /* a statement is out */
 	FAKE_ASYNC_READY, /* its result is there */
-	FAKE_ASYNC_DONE,  /* and was read: NULL comes next */
+	FAKE_ASYNC_PART,  /* and was read: its end is to come */
+	FAKE_ASYNC_DONE,  /* there it is: NULL comes next */
 };
 
 /* The client's side: what a PGconn points to. */

@@ -90,6 +90,7 @@ static void answer(struct fake_conn *conn)
 {
 	switch (conn->reply.answer) {
 	case FAKE_AT_ONCE:
+	case FAKE_IN_PIECES:
 		fake_say(conn->session, FAKE_BYTE_RESULT);
 		break;
 	case FAKE_HELD:
@@ -208,7 +209,8 @@ static void hear(struct fake_conn *conn, const char *bytes, ssize_t count)
 	for (ssize_t i = 0; i < count; i++) {
 		switch (bytes[i]) {
 		case FAKE_BYTE_RESULT:
-			conn->async = FAKE_ASYNC_READY;
+			conn->async = conn->async == FAKE_ASYNC_PART ? FAKE_ASYNC_DONE
+								     : FAKE_ASYNC_READY;
 			break;
 		case FAKE_BYTE_FAREWELL:
 			hear_farewell(conn, bytes + i + 1);
@@ -300,7 +302,8 @@ int fake_consume_input(PGconn *pg)
 int fake_is_busy(PGconn *pg)
 {
 	struct fake_conn *conn = fake_enter(pg, FAKE_is_busy);
-	bool busy = conn->async == FAKE_ASYNC_BUSY && conn->status == CONNECTION_OK;
+	bool busy = (conn->async == FAKE_ASYNC_BUSY || conn->async == FAKE_ASYNC_PART) &&
+		    conn->status == CONNECTION_OK;
 
 	fake_leave(conn, FAKE_is_busy);
 	return busy;
@@ -359,7 +362,8 @@ PGresult *fake_get_result(PGconn *pg)
 		wait_for_result(conn);
 		result = make_result(conn);
 		tell_watcher(conn, result);
-		conn->async = FAKE_ASYNC_DONE;
+		conn->async = conn->reply.answer == FAKE_IN_PIECES ? FAKE_ASYNC_PART
+								   : FAKE_ASYNC_DONE;
 	} else {
 		conn->async = FAKE_ASYNC_IDLE;
 	}
