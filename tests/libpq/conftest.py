@@ -29,8 +29,8 @@ def remote(run_on):
     """remote(conninfo, *options): a Remote whose CONNINFO that is."""
     running = []
 
-    def start(conninfo, *options):
-        running.append(Remote(run_on(conninfo), options))
+    def start(conninfo, *options, env=None):
+        running.append(Remote(run_on(conninfo), options, env))
         return running[-1]
     yield start
     for one in running:

@@ -28,8 +28,8 @@ class Runner:
         base.update(PATH=PATH, CONNINFO=self._conninfo, **(env or {}))
         return {'args': [*command, *map(str, words)], 'env': base, 'text': True}
 
-    def popen(self, words, options=()):
-        return subprocess.Popen(**self._place(words, options, None), stdin=subprocess.PIPE,
+    def popen(self, words, options=(), env=None):
+        return subprocess.Popen(**self._place(words, options, env), stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE)
 
     def start(self, words, env=None, options=(), cwd=None):
@@ -50,8 +50,8 @@ class Runner:
 class Remote:
     """A Python under tine run that does what it is told: remote('2 + 2') is 4."""
 
-    def __init__(self, runner, options):
-        self._popen = runner.popen([PYTHON, '-u', os.path.join(HERE, 'remote.py')], options)
+    def __init__(self, runner, options, env=None):
+        self._popen = runner.popen([PYTHON, '-u', os.path.join(HERE, 'remote.py')], options, env)
 
     def __call__(self, text):
         """The value of the last expression of some lines; Failed with what went wrong."""

@@ -6,18 +6,13 @@
 
 #include "base/peek.h"
 #include "preload/libpq/ask.h"
+#include "preload/libpq/budget.h"
+#include "preload/libpq/common.h"
 #include "preload/libpq/reopen.h"
 
 #define PING_TIMEOUT_NS (2 * (int64_t)TINE_NS_PER_S)
-/* Deaths after a shorter idle time are not a matter of idle time. */
-#define SHORTEST_SILENCE_NS (2 * (int64_t)TINE_NS_PER_S)
 /* What is read at one look: a farewell has several records, and then the end. */
 #define READS 8
-
-/* The shortest idle time after which a connection was found dead without a sign; 0: none was. */
-static _Atomic int64_t silence_ns;
-/* Deaths in this process: each makes the other connections suspect. */
-static _Atomic unsigned deaths;
 
 static bool is_on(const struct tine_record *record, const char *name)
 {
@@ -35,7 +30,7 @@ static bool is_read_only(const struct tine_record *record)
 
 void tine_alive_note_role(struct tine_record *record)
 {
-	record->session.deaths = atomic_load(&deaths);
+	tine_common_begin(record);
 	record->session.is_read_only = is_read_only(record);
 }
 
@@ -80,35 +75,37 @@ static int read_what_came(struct tine_reopening *work)
 
 static bool wants_ping(const struct tine_record *record, int64_t idle_ns)
 {
-	int64_t learned_ns = atomic_load(&silence_ns) / 4 * 3;
+	int64_t learned_ns = tine_common_silence_ns(record) / 4 * 3;
 
-	return record->session.deaths != atomic_load(&deaths) ||
+	return record->session.deaths != tine_common_deaths(record) ||
 	       idle_ns >= (learned_ns && learned_ns < tine_level.ping_idle_ns
 				   ? learned_ns
 				   : tine_level.ping_idle_ns);
 }
 
-static void learn(int64_t idle_ns)
-{
-	int64_t known_ns = atomic_load(&silence_ns);
-
-	if (idle_ns >= SHORTEST_SILENCE_NS && (!known_ns || idle_ns < known_ns))
-		atomic_store(&silence_ns, idle_ns);
-}
-
 static bool answers_ping(struct tine_reopening *work, int64_t idle_ns)
 {
 	struct tine_record *record = work->record;
-	unsigned seen = atomic_load(&deaths);
+	unsigned seen = tine_common_deaths(record);
 
 	tine_reopen_prepare(work);
 	if (tine_ask(record, &(struct tine_journal_step){ .sql = "" },
 		     tine_clock_ns() + PING_TIMEOUT_NS)) {
 		record->session.deaths = seen;
+		tine_common_answered(record, idle_ns);
 		return true;
 	}
-	learn(idle_ns);
+	tine_common_fell_silent(record, idle_ns);
 	return false;
+}
+
+/* What was lent we have closed ourselves, and told so. */
+static void note_end(const struct tine_record *record, enum tine_cause cause)
+{
+	if (!record->used_ns)
+		return;
+	tine_budget_ended(record, cause);
+	tine_common_died(record);
 }
 
 static enum tine_reopen_why judge(struct tine_reopening *work)
@@ -123,12 +120,13 @@ static enum tine_reopen_why judge(struct tine_reopening *work)
 	if (came >= 0 && (came > 0 || wants_ping(record, idle_ns)) && !answers_ping(work, idle_ns))
 		came = -1;
 	if (came < 0) {
-		atomic_fetch_add(&deaths, 1);
+		note_end(record, TINE_CAUSE_DEAD);
 		return TINE_REOPEN_DEAD;
 	}
-	if (!record->session.is_read_only && is_read_only(record))
-		return TINE_REOPEN_DEMOTED;
-	return TINE_REOPEN_NOT;
+	if (record->session.is_read_only || !is_read_only(record))
+		return TINE_REOPEN_NOT;
+	note_end(record, TINE_CAUSE_ROLE);
+	return TINE_REOPEN_DEMOTED;
 }
 
 void tine_alive_ensure(struct tine_record *record, bool is_sent)

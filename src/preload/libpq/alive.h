@@ -6,8 +6,8 @@
  * A connection that was used within the last 10 ms is not looked at. Then its socket is looked at
  * (a system call), which shows one that the server closed. A silent death (a router that forgot the
  * connection) is found by an empty query when the connection was idle for long, or when another
- * connection of the process was found dead since; how long is learned from connections that died
- * so.
+ * connection to the server was found dead since, by any process of the tree; how long is learned
+ * from connections that died so (common.h).
  *
  * Only a connection that is idle, outside a transaction and of a pipeline is judged. What is not
  * alive is opened anew (reopen.h) if its session can be had again, and else left to libpq, which

@@ -91,6 +91,11 @@ static bool enlist(void)
 	return rc == 0;
 }
 
+struct tine_board *tine_budget_board(void)
+{
+	return is_on && board.map ? &board : NULL;
+}
+
 void tine_budget_lock(void)
 {
 	pthread_mutex_lock(&lock);
@@ -271,6 +276,12 @@ bool tine_budget_admit_again(struct tine_record *record, bool is_brief, char *re
 	return admit(&record->claim, within_ns, ret_text, size);
 }
 
+void tine_budget_ended(const struct tine_record *record, enum tine_cause cause)
+{
+	if (has_permit(record))
+		tine_board_note(&board, TINE_BOARD_CLOSED, cause);
+}
+
 int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim)
 {
 	int fd;
@@ -279,6 +290,8 @@ int tine_budget_before_end(const struct tine_record *record, struct tine_claim *
 	if (!has_permit(record))
 		return -1;
 	*ret_claim = record->claim;
+	if (!record->session.is_lost)
+		tine_budget_ended(record, TINE_CAUSE_DISPOSED);
 	fd = record->copy->real.PQsocket(record->conn);
 	if (fd >= 0 && record->session.is_open && !tine_session_holds(record))
 		return TINE_BUDGET_UNSEEN;
@@ -293,10 +306,8 @@ void tine_budget_after_end(struct tine_claim *claim, int farewell_fd)
 		open_ms = tine_board_await_end(farewell_fd);
 		close(farewell_fd);
 	}
-	if (claim->permit < 0)
-		return;
-	tine_board_note(&board, TINE_BOARD_CLOSED, 0);
-	give(claim, open_ms);
+	if (claim->permit >= 0)
+		give(claim, open_ms);
 }
 
 bool tine_budget_is_wanted(const struct tine_record *record)
@@ -355,7 +366,7 @@ static void lend(struct tine_record *record)
 		record->seat = NULL;
 		record->used_ns = 0; /* what was used just now is not looked at */
 		shutdown(fd, SHUT_WR);
-		tine_board_note(&board, TINE_BOARD_CLOSED, 0);
+		tine_board_note(&board, TINE_BOARD_CLOSED, TINE_CAUSE_LENT);
 		give(&record->claim, tine_board_await_end(fd));
 	}
 	close(fd);

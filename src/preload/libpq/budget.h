@@ -52,12 +52,18 @@ void tine_budget_again(struct tine_record *record);
 /* The end of the session cannot be seen: its number is not its own any more. */
 #define TINE_BUDGET_UNSEEN (-2)
 
+/** For people: the connection has come to an end, and why. */
+void tine_budget_ended(const struct tine_record *record, enum tine_cause cause);
+
 /** Before PQfinish(): what is needed to see the session's end. After it: give everything back. */
 int tine_budget_before_end(const struct tine_record *record, struct tine_claim *ret_claim);
 void tine_budget_after_end(struct tine_claim *claim, int farewell_fd);
 
 /** Is this idle connection more than this process may keep while others are in need? */
 bool tine_budget_is_wanted(const struct tine_record *record);
+
+/** The board, also in a child that is no member yet. @return NULL: there is none */
+struct tine_board *tine_budget_board(void);
 
 /** The name that a connection of this process has at the server: "app[w3:4711]".
  *  @param name  what it would be otherwise

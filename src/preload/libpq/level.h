@@ -11,6 +11,7 @@
  *	use.c           ... to use one                           } hooks in
  *	alive.c         is a connection still there? reopen.c opens it anew, watch.c tells event
  *	                loops, ask.c asks on it
+ *	common.c        ... what is known of a server, by all processes of the tree
  *	session.c       what was sent and answered, and its journal
  *	journal.c       what statements left in the session; effect.c, call.c and lex.c read them,
  *	                plain.c saves them most of the work

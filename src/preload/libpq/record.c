@@ -104,7 +104,7 @@ struct tine_record *tine_record_add(struct tine_copy *copy, PGconn *conn)
 	record->conn = conn;
 	record->copy = copy;
 	record->forks = tine_level.forks;
-	record->session.fd = -1;
+	record->session.fd = record->session.server = -1;
 	record->used_ns = tine_clock_coarse_ns();
 	record->claim = (struct tine_claim)TINE_CLAIM_NONE;
 	pthread_mutex_lock(&lock);

@@ -69,7 +69,7 @@ void tine_session_end(struct tine_record *record)
 {
 	if (record->session.is_open)
 		tine_journal_clear(&record->session.journal);
-	record->session = (struct tine_session){ .fd = -1 };
+	record->session = (struct tine_session){ .fd = -1, .server = -1 };
 }
 
 static void answered(struct tine_record *record, bool good)

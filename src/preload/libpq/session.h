@@ -43,7 +43,9 @@ struct tine_session {
 	ino_t inode;
 	int64_t born_ns;
 	struct tine_journal journal;
-	unsigned deaths;   /* of connections of this process that were known at the last ping */
+	int server;        /* on the board, see tine_server_find(); -1: none */
+	unsigned deaths;   /* of its connections that were known at the last ping */
+	bool is_lost;      /* it was found lost by its use */
 	bool is_read_only; /* the server, as it said when the session began */
 	unsigned due;      /* sent, and not answered to the end */
 	bool saw_result;   /* of the one that is being answered */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "preload/libpq/alive.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/common.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -65,11 +66,24 @@ void tine_use_asked(struct tine_record *record, const struct tine_statement *sta
 	}
 }
 
+/* Its use has found it lost, so the older ones of the same server may be. */
+static void note_loss(struct tine_record *record)
+{
+	if (record->session.is_open && !record->session.is_lost &&
+	    !tine_record_inherited(record)) {
+		tine_budget_ended(record, TINE_CAUSE_LOST);
+		tine_common_died(record);
+	}
+	record->session.is_lost = true;
+}
+
 void tine_use_end(struct tine_record *record)
 {
 	if (!record)
 		return;
 	record->used_ns = tine_clock_coarse_ns();
+	if (record->copy->real.PQstatus(record->conn) != CONNECTION_OK)
+		note_loss(record);
 	if (record->seat)
 		tine_budget_used(record);
 }
