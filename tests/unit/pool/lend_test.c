@@ -91,9 +91,12 @@ TEST(without_a_budget_or_when_it_is_off_nothing_is_said)
 TEST(what_may_be_ended_soon_is_not_used)
 {
 	tine_pool *pool = lending_pool(2);
-	tine_conn *conn = rig_acquire(pool);
-	const struct fake_session *old = rig_session(conn);
+	const struct fake_session *old;
+	tine_conn *conn;
 
+	clock_freeze();
+	conn = rig_acquire(pool);
+	old = rig_session(conn);
 	rig_release(conn);
 	clock_pass_ms(LEND_MS * 3 / 4 - 100);
 	conn = rig_acquire(pool);

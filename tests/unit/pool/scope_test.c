@@ -249,8 +249,9 @@ TEST(a_connection_found_dead_at_begin_is_replaced)
 	tine_pool *pool = rig_pool(1, 0);
 	tine_scope *scope = begin(pool, NULL);
 
-	rig_fill(pool, 1);
 	/* Too young to be looked at. */
+	clock_freeze();
+	rig_fill(pool, 1);
 	fake_hang_up(fake_session(1));
 	fake_exec(conn_of(scope), "INSERT 1");
 	CHECK_INT(tine_scope_commit(scope, NULL), ==, 0);
