@@ -284,16 +284,18 @@ static enum MHD_Result send_reply(struct exchange *exchange)
 /* The patience begins when all of the request is here, however slowly it came. */
 static enum MHD_Result complete(struct exchange *exchange)
 {
+	int64_t now_ns = clock_ns();
+
 	exchange->client->until_ns = 0;
 	exchange->request.db.deadline_ns =
-		clock_ns() + exchange->http->service->patience_ms * INT64_C(1000000);
+		now_ns + exchange->http->service->patience_ms * INT64_C(1000000);
 	if (is_quick(exchange)) {
 		answer_unit(exchange);
 		return send_reply(exchange);
 	}
 	/* Before it is in the queue: a handler may be quicker than what follows. */
 	MHD_suspend_connection(exchange->connection);
-	if (queue_put(&exchange->http->service->queue, exchange))
+	if (queue_put(&exchange->http->service->queue, exchange, now_ns))
 		return MHD_YES;
 	exchange->request.db.deadline_ns = 0;
 	http_answer(exchange);

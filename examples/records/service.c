@@ -190,7 +190,7 @@ static int prepare(struct service *service)
 		fprintf(stderr, "records: %s\n", error);
 		return EXIT_NOT_DONE;
 	}
-	if (limits_make(&service->limits) < 0 ||
+	if (limits_make(&service->limits) < 0 || crowd_make(&service->crowd) < 0 ||
 	    sem_init(&service->hashing, 0, HASHES_AT_ONCE) < 0 ||
 	    curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
 		fprintf(stderr, "records: no memory\n");

@@ -3,7 +3,7 @@
  * The service: what is made once, before workers are forked, and what each then has its copy of.
  *
  * Locks: those of its parts. Fork: made in the master, which has one thread; a worker's copy is its
- * own from there on, but for the limits, which are shared memory.
+ * own from there on, but for the limits and the crowd, which are shared memory.
  */
 #ifndef RECORDS_SERVICE_H
 #define RECORDS_SERVICE_H
@@ -17,6 +17,7 @@
 #include "assets.h"
 #include "config.h"
 #include "cookie.h"
+#include "crowd.h"
 #include "limit.h"
 #include "queue.h"
 #include "request.h"
@@ -42,6 +43,7 @@ struct service {
 	struct storage storage;
 	struct settings settings;
 	struct limits limits;
+	struct crowd crowd;
 	struct queue queue;
 	int handlers; /* of a web worker */
 	sem_t hashing;

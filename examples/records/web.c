@@ -13,58 +13,110 @@
 #include "http.h"
 #include "service.h"
 
-#define ACCEPTS_AT_ONCE 16
+#define ACCEPTS_AT_ONCE 2
+#define STAND_BACK_MS 2
 #define LOOK_MS 1000
+#define NS_PER_MS INT64_C(1000000)
 
-static void accept_some(struct http *http, tine_worker *worker)
+struct loop {
+	struct http *http;
+	struct service *service;
+	tine_worker *worker;
+	int64_t back_until_ns; /* others may accept until then */
+	bool stood_back;       /* and if they did not, it is for us */
+	int64_t next_look_ns;
+};
+
+static void accept_some(struct loop *loop)
 {
 	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-		int fd = tine_worker_accept(worker, 0, NULL);
+		int fd = tine_worker_accept(loop->worker, 0, NULL);
 
 		if (fd < 0)
 			return;
-		http_add(http, fd);
+		http_add(loop->http, fd);
 	}
 }
 
-/* @param look_ms how long it may wait, -1 = no matter how long */
-static void turn(struct http *http, tine_worker *worker, int look_ms)
+/* Something is there to accept, or nothing any more. */
+static void mind_the_door(struct loop *loop, bool something, int64_t now_ns)
 {
-	bool stopping = tine_worker_stopping(worker);
-	bool accepts = !stopping && !http_is_full(http);
-	int fd = accepts ? tine_worker_accept_fd(worker) : tine_worker_stop_fd(worker);
+	const struct crowd *crowd = &loop->service->crowd;
 
-	if (http_connections(http) > 0)
-		look_ms = LOOK_MS;
-	if (http_wait(http, stopping ? -1 : fd, look_ms) && accepts)
-		accept_some(http, worker);
-	http_run(http);
+	if (something && !loop->stood_back &&
+	    crowd_others_have_fewer(crowd, tine_worker_number(loop->worker),
+				    http_connections(loop->http))) {
+		loop->stood_back = true;
+		loop->back_until_ns = now_ns + STAND_BACK_MS * NS_PER_MS;
+		return;
+	}
+	loop->stood_back = false;
+	if (something)
+		accept_some(loop);
+}
+
+static int least(int some_ms, int other_ms)
+{
+	return some_ms < 0 || (other_ms >= 0 && other_ms < some_ms) ? other_ms : some_ms;
+}
+
+static void turn(struct loop *loop)
+{
+	int64_t now_ns = clock_ns();
+	bool stopping = tine_worker_stopping(loop->worker);
+	bool stands_back = now_ns < loop->back_until_ns;
+	bool accepts = !stopping && !stands_back && !http_is_full(loop->http);
+	int wait_ms = least(queue_hurry(&loop->service->queue, now_ns),
+			    loop->next_look_ns || http_connections(loop->http) > 0 ? LOOK_MS : -1);
+	int fd = accepts ? tine_worker_accept_fd(loop->worker) : tine_worker_stop_fd(loop->worker);
+	bool something;
+
+	if (stands_back)
+		wait_ms = least(wait_ms, STAND_BACK_MS);
+	something = http_wait(loop->http, stopping ? -1 : fd, wait_ms);
+	if (accepts)
+		mind_the_door(loop, something, now_ns);
+	http_run(loop->http);
+}
+
+static void serve(struct loop *loop)
+{
+	struct service *service = loop->service;
+	int number = tine_worker_number(loop->worker);
+
+	while (!tine_worker_stopping(loop->worker)) {
+		crowd_tell(&service->crowd, number, http_connections(loop->http));
+		turn(loop);
+		if (loop->next_look_ns && clock_ns() >= loop->next_look_ns) {
+			tine_web_look(service->web);
+			loop->next_look_ns = clock_ns() + LOOK_MS * NS_PER_MS;
+		}
+	}
+	crowd_leave(&service->crowd, number);
+	http_drain(loop->http);
+	while (http_connections(loop->http) > 0)
+		turn(loop);
 }
 
 /* One of the workers looks for all of them, so that the plots have a past when somebody comes. */
-static int loop(struct service *service, tine_worker *worker)
+static int serve_clients(struct service *service, tine_worker *worker)
 {
-	int64_t next_look_ns = 0;
 	bool looks = service->web && tine_worker_number(worker) == 0;
-	struct http *http = http_new(service, worker);
+	struct loop loop = {
+		.http = http_new(service, worker),
+		.service = service,
+		.worker = worker,
+		.next_look_ns = looks ? 1 : 0,
+	};
 
-	if (!http) {
+	if (!loop.http) {
 		fprintf(stderr, "records: no memory or descriptor for a loop\n");
 		queue_close(&service->queue);
 		return 1;
 	}
-	while (!tine_worker_stopping(worker)) {
-		turn(http, worker, looks ? LOOK_MS : -1);
-		if (looks && clock_ns() >= next_look_ns) {
-			tine_web_look(service->web);
-			next_look_ns = clock_ns() + LOOK_MS * INT64_C(1000000);
-		}
-	}
-	http_drain(http);
-	while (http_connections(http) > 0)
-		turn(http, worker, -1);
+	serve(&loop);
 	queue_close(&service->queue);
-	http_free(http);
+	http_free(loop.http);
 	return 0;
 }
 
@@ -73,7 +125,7 @@ static int handlers(struct service *service)
 	struct exchange *exchange;
 	struct queue_seat seat;
 
-	queue_seat_init(&seat);
+	queue_seat_init(&service->queue, &seat);
 	while ((exchange = queue_take(&service->queue, &seat)) != NULL)
 		http_answer(exchange);
 	return 0;
@@ -81,5 +133,5 @@ static int handlers(struct service *service)
 
 int web_serve(tine_worker *worker, int thread, void *service)
 {
-	return thread == 0 ? loop(service, worker) : handlers(service);
+	return thread == 0 ? serve_clients(service, worker) : handlers(service);
 }
