@@ -37,7 +37,9 @@ static void *find_hook(const char *name)
 
 static void *find_function(const char *name, void **slot)
 {
-	return strcmp(name, "SSL_read") == 0 ? tine_tls_wrap_read(slot) : find_hook(name);
+	void *hook = strcmp(name, "SSL_read") == 0 ? tine_tls_wrap_read(slot) : find_hook(name);
+
+	return !hook && tine_guard_level ? tine_guard_level->hook_of_libpq(name) : hook;
 }
 
 static void bind_slot(const struct dl_phdr_info *library, const char *name, void **slot,

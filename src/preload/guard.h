@@ -28,6 +28,8 @@ struct tine_guard_level {
 	void (*before_look)(void);
 	void (*libpq_found)(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
 	void (*after_look)(void);
+	/* What is to stand in a libpq's slot for a function of libc's, or NULL. */
+	void *(*hook_of_libpq)(const char *name);
 	void (*before_fork)(void);
 	void (*in_parent)(void);
 	void (*in_child)(void); /* also after a fork that ran no handlers */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "preload/keep.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/login.h"
 
 /* How soon the program asks again. Who was called and does not come for 20 ms loses its turn. */
@@ -75,7 +76,7 @@ static bool start(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 
-	if (!real->PQresetStart(record->conn)) {
+	if (!tine_gate_reset_start(record->copy, record->conn)) {
 		tine_login_done(record, false);
 		return false;
 	}
@@ -101,7 +102,7 @@ bool tine_await_reset(struct tine_record *record)
 	if (rc > 0)
 		return start(record);
 	tine_keep_refuse(record->copy->start, record->copy->end);
-	record->copy->real.PQresetStart(record->conn);
+	tine_gate_reset_start(record->copy, record->conn);
 	tine_keep_refused();
 	if (rc < 0)
 		tine_login_refuse(record, why);

@@ -13,6 +13,7 @@
 #include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/dress.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -30,7 +31,7 @@ struct login {
 	const char *legacy[7]; /* in the order of PQsetdbLogin() */
 };
 
-static PGconn *open_real(const struct tine_copy *copy, const struct login *login)
+static PGconn *open_as_is(const struct tine_copy *copy, const struct login *login)
 {
 	const char *const *legacy = login->legacy;
 
@@ -47,6 +48,16 @@ static PGconn *open_real(const struct tine_copy *copy, const struct login *login
 	}
 	return copy->real.PQsetdbLogin(legacy[0], legacy[1], legacy[2], legacy[3], legacy[4],
 				       legacy[5], legacy[6]);
+}
+
+static PGconn *open_real(const struct tine_copy *copy, const struct login *login)
+{
+	PGconn *conn;
+
+	tine_gate_enter();
+	conn = open_as_is(copy, login);
+	tine_gate_leave();
+	return conn;
 }
 
 static PGconn *keep(struct tine_copy *copy, PGconn *conn)
@@ -131,6 +142,17 @@ PGconn *tine_wrap_PQsetdbLogin(struct tine_copy *copy, const char *host, const c
 							     password } });
 }
 
+static PostgresPollingStatusType step_real(PGconn *conn,
+					   PostgresPollingStatusType (*real)(PGconn *conn))
+{
+	PostgresPollingStatusType next;
+
+	tine_gate_enter();
+	next = real(conn);
+	tine_gate_leave();
+	return next;
+}
+
 /* A connection that is made in steps is complete with the last one. */
 static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 				      PostgresPollingStatusType (*real)(PGconn *conn))
@@ -141,12 +163,12 @@ static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 	tine_guard_enter();
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy || record->inside)
-		return real(conn);
+		return step_real(conn, real);
 	if (record->stay.place == TINE_STAY_COMING)
 		return tine_park_poll(record);
 	if (tine_await_is_on(record))
 		return tine_await_poll(record);
-	next = real(conn);
+	next = step_real(conn, real);
 	if (!record->session.is_open &&
 	    (next == PGRES_POLLING_OK || next == PGRES_POLLING_FAILED)) {
 		record->stay.place = TINE_STAY_OUT;
@@ -236,6 +258,13 @@ static struct tine_record *find_ours(const struct tine_copy *copy, const PGconn 
 	return record && record->copy == copy && !record->inside ? record : NULL;
 }
 
+static void reset_real(const struct tine_copy *copy, PGconn *conn)
+{
+	tine_gate_enter();
+	copy->real.PQreset(conn);
+	tine_gate_leave();
+}
+
 /* The program opens a new session itself, which is this process's. */
 void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 {
@@ -243,7 +272,7 @@ void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 	char why[512];
 
 	if (!record) {
-		copy->real.PQreset(conn);
+		reset_real(copy, conn);
 		return;
 	}
 	tine_await_leave(record);
@@ -254,7 +283,7 @@ void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 	tine_login_refuse(record, NULL);
 	tine_session_end(record);
 	record->forks = tine_level.forks;
-	copy->real.PQreset(conn);
+	reset_real(copy, conn);
 	tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
 }
 
@@ -262,7 +291,7 @@ int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)
 {
 	struct tine_record *record = find_ours(copy, conn);
 
-	return record ? tine_await_reset(record) : copy->real.PQresetStart(conn);
+	return record ? tine_await_reset(record) : tine_gate_reset_start(copy, conn);
 }
 
 void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
@@ -272,7 +301,7 @@ void tine_wrap_PQfinish(struct tine_copy *copy, PGconn *conn)
 	tine_guard_enter();
 	record = tine_record_find(conn);
 	if (!record || record->copy != copy)
-		copy->real.PQfinish(conn);
+		tine_gate_finish(copy, conn);
 	else if (!tine_park_keep(record))
 		tine_park_finish(record);
 }

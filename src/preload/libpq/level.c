@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/line.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/record.h"
-#include "preload/libpq/reopen.h"
 #include "preload/report.h"
 
 #define PING_IDLE_MS 30000
@@ -101,7 +101,7 @@ static bool are_locks_held;
 
 static void before_fork(void)
 {
-	tine_reopen_gate_close();
+	tine_gate_close();
 	tine_park_lock();
 	tine_budget_lock();
 	tine_record_lock();
@@ -119,12 +119,12 @@ static void unlock(void)
 static void in_parent(void)
 {
 	unlock();
-	tine_reopen_gate_open();
+	tine_gate_open();
 }
 
 static void in_child(void)
 {
-	tine_reopen_gate_renew();
+	tine_gate_renew();
 	if (are_locks_held) {
 		unlock();
 	} else {
@@ -141,6 +141,7 @@ static const struct tine_guard_level level = {
 	.before_look = tine_copy_before_look,
 	.libpq_found = tine_copy_found,
 	.after_look = tine_copy_after_look,
+	.hook_of_libpq = tine_gate_hook,
 	.before_fork = before_fork,
 	.in_parent = in_parent,
 	.in_child = in_child,

@@ -23,6 +23,7 @@
  *	await.c         ... a connect that waits for it, while its program does not
  *	policy.c        ... what is filled in and what is demanded
  *	record.c        PGconn -> what is known of it
+ *	gate.c          a fork waits for what libpq does in other threads
  *
  * Where a feature hooks in:
  *	a login may be answered without connecting, or changed first   login.c, tine_login_open()

@@ -7,6 +7,7 @@
 #include "preload/keep.h"
 #include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/policy.h"
 
@@ -96,8 +97,8 @@ void tine_login_say(const struct tine_record *record, PQconninfoOption *options)
 			set_name(&options->val, stay->asked_fallback);
 }
 
-static PGconn *connect_as_is(const struct tine_copy *copy, const struct tine_login *login,
-			     bool is_start)
+static PGconn *connect_here(const struct tine_copy *copy, const struct tine_login *login,
+			    bool is_start)
 {
 	const struct tine_real *real = &copy->real;
 
@@ -108,6 +109,17 @@ static PGconn *connect_as_is(const struct tine_copy *copy, const struct tine_log
 						    login->expand_dbname);
 }
 
+static PGconn *connect_as_is(const struct tine_copy *copy, const struct tine_login *login,
+			     bool is_start)
+{
+	PGconn *conn;
+
+	tine_gate_enter();
+	conn = connect_here(copy, login, is_start);
+	tine_gate_leave();
+	return conn;
+}
+
 static PGconn *connect_by_plan(const struct tine_copy *copy, const struct tine_login *login,
 			       bool is_start)
 {
@@ -116,9 +128,11 @@ static PGconn *connect_by_plan(const struct tine_copy *copy, const struct tine_l
 
 	if (!has_policy || !tine_policy_plan(&plan, copy, login))
 		return connect_as_is(copy, login, is_start);
-	conn = (is_start ? copy->real.PQconnectStartParams
-			 : copy->real.PQconnectdbParams)(plan.keywords, plan.values,
-							 plan.expand_dbname);
+	conn = connect_as_is(copy,
+			     &(struct tine_login){ .keywords = plan.keywords,
+						   .values = plan.values,
+						   .expand_dbname = plan.expand_dbname },
+			     is_start);
 	tine_policy_end(&plan, copy);
 	return conn;
 }

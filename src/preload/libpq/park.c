@@ -15,6 +15,7 @@
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/reopen.h"
 
 /* An answer to DISCARD ALL, or to a question whether somebody is there. */
@@ -212,7 +213,7 @@ void tine_park_finish(struct tine_record *record)
 	if (is_left)
 		tine_level_say_left();
 	else
-		copy->real.PQfinish(conn);
+		tine_gate_finish(copy, conn);
 	tine_budget_after_end(&claim, farewell_fd);
 }
 

@@ -13,61 +13,12 @@
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
+#include "preload/libpq/gate.h"
 #include "preload/libpq/login.h"
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
 #define STEPS_AFTER_CUT 64        /* addresses that libpq may still have; each fails at once */
-
-/* ---- the gate ------------------------------------------------------------------------------- */
-
-#define GATE_PATIENCE_NS (100 * (int64_t)TINE_NS_PER_MS)
-
-static atomic_int stepping, closed;
-static __thread int stepping_here; /* libpq may call the program back, and that may fork */
-
-static void nap(void)
-{
-	poll(NULL, 0, 1);
-}
-
-static void gate_enter(void)
-{
-	for (;;) {
-		atomic_fetch_add(&stepping, 1);
-		if (!atomic_load(&closed) || stepping_here)
-			break;
-		atomic_fetch_sub(&stepping, 1);
-		nap();
-	}
-	stepping_here++;
-}
-
-static void gate_leave(void)
-{
-	stepping_here--;
-	atomic_fetch_sub(&stepping, 1);
-}
-
-void tine_reopen_gate_close(void)
-{
-	int64_t until_ns = tine_clock_ns() + GATE_PATIENCE_NS;
-
-	atomic_fetch_add(&closed, 1);
-	while (atomic_load(&stepping) > stepping_here && tine_clock_ns() < until_ns)
-		nap();
-}
-
-void tine_reopen_gate_open(void)
-{
-	atomic_fetch_sub(&closed, 1);
-}
-
-void tine_reopen_gate_renew(void)
-{
-	atomic_store(&closed, 0);
-	atomic_store(&stepping, stepping_here);
-}
 
 /* ---- a new session -------------------------------------------------------------------------- */
 
@@ -117,20 +68,10 @@ static PostgresPollingStatusType take_step(const struct tine_record *record)
 {
 	PostgresPollingStatusType next;
 
-	gate_enter();
+	tine_gate_enter();
 	next = record->copy->real.PQresetPoll(record->conn);
-	gate_leave();
+	tine_gate_leave();
 	return next;
-}
-
-static bool start(const struct tine_record *record)
-{
-	bool good;
-
-	gate_enter();
-	good = record->copy->real.PQresetStart(record->conn);
-	gate_leave();
-	return good;
 }
 
 /* libpq has no way to give up; so what it is doing is made to fail, one address after the other. */
@@ -148,7 +89,7 @@ static bool connect_again(const struct tine_record *record, int64_t until_ns)
 	struct pollfd waits;
 	int rc;
 
-	if (!start(record))
+	if (!tine_gate_reset_start(record->copy, record->conn))
 		return false;
 	while (next != PGRES_POLLING_OK && next != PGRES_POLLING_FAILED) {
 		waits.fd = record->copy->real.PQsocket(record->conn);

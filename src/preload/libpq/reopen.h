@@ -14,8 +14,7 @@
  * Waits for the server, with a deadline, also on connections that a program uses without waiting:
  * its next statement cannot be held back.
  *
- * Locks: none; a gate counts the steps that libpq takes here, and a fork waits for them for a
- * moment, so that a child does not find OpenSSL's locks taken.
+ * Locks: none. Fork: libpq's steps are inside the gate (gate.h).
  */
 #ifndef TINE_PRELOAD_LIBPQ_REOPEN_H
 #define TINE_PRELOAD_LIBPQ_REOPEN_H
@@ -46,10 +45,5 @@ void tine_reopen_leave(struct tine_reopening *work);
 
 /** Open it anew. For one whose journal has no obstacle. */
 void tine_reopen(struct tine_reopening *work, enum tine_reopen_why why);
-
-/** For fork handlers: wait for steps that are under way, 100 ms at most, and let none begin. */
-void tine_reopen_gate_close(void);
-void tine_reopen_gate_open(void);
-void tine_reopen_gate_renew(void);
 
 #endif
