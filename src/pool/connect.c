@@ -15,6 +15,7 @@
 #include "pool/fork.h"
 #include "pool/histogram.h"
 #include "pool/outage.h"
+#include "pool/queue.h"
 #include "pool/share.h"
 #include "pool/slot.h"
 #include "pool/work.h"
@@ -310,7 +311,8 @@ bool tine_connect_done(struct tine_slot *slot)
 	struct tine_pool *pool = slot->pool;
 	struct tine_work *work = &slot->work;
 	struct tine_address *addresses = work->addresses;
-	uint64_t time_us = (uint64_t)(tine_clock_ns() - work->began_ns) / TINE_NS_PER_US;
+	int64_t took_ns = tine_clock_ns() - work->began_ns;
+	uint64_t time_us = (uint64_t)took_ns / TINE_NS_PER_US;
 
 	slot->connecting = false;
 	tine_share_opened(slot);
@@ -321,6 +323,7 @@ bool tine_connect_done(struct tine_slot *slot)
 	tine_pool_lock(pool);
 	pool->tally.opened++;
 	tine_histogram_add(&pool->tally.connect, time_us);
+	tine_queue_connected(pool, took_ns);
 	if (work->growing)
 		pool->growing--;
 	work->growing = false;

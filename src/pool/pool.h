@@ -231,6 +231,7 @@ struct tine_pool {
 	/* The address that answered when one before it did not; comes first for a while. */
 	struct tine_address detour;
 	int64_t detour_until_ns;
+	int64_t connect_ns;        /* how long connects take, of late; 0: not known */
 	int growing;               /* connects in flight that make the pool larger */
 	int leaving;               /* surplus connections that are about to be closed */
 	tine_acquire *head, *tail; /* of the queue */

@@ -192,14 +192,61 @@ static bool is_replacement(const struct tine_pool *pool, int64_t now_ns)
 	return pool->to_replace && now_ns < pool->replace_until_ns;
 }
 
-/* While the server is away one at a time tries, and not before it is time. */
-static bool may_grow(const struct tine_pool *pool, int64_t now_ns)
+bool tine_queue_is_live(const struct tine_pool *pool)
 {
+	for (int i = 0; i < pool->slot_count; i++) {
+		const struct tine_slot *slot = pool->slots[i];
+		uint32_t state = slot ? atomic_load(&slot->state) : TINE_SLOT_EMPTY;
+
+		if (state == TINE_SLOT_IDLE || state == TINE_SLOT_BUSY)
+			return true;
+	}
+	return false;
+}
+
+/* Between them lies how long connects have taken, of late. */
+#define PATIENCE_LEAST_NS (2 * (int64_t)TINE_NS_PER_MS)
+#define PATIENCE_MOST_NS (5 * (int64_t)TINE_NS_PER_MS)
+
+static int64_t patience_ns(const struct tine_pool *pool)
+{
+	if (pool->connect_ns < PATIENCE_LEAST_NS)
+		return PATIENCE_LEAST_NS;
+	return pool->connect_ns < PATIENCE_MOST_NS ? pool->connect_ns : PATIENCE_MOST_NS;
+}
+
+void tine_queue_connected(struct tine_pool *pool, int64_t took_ns)
+{
+	pool->connect_ns += (took_ns - pool->connect_ns) / (pool->connect_ns ? 4 : 1);
+}
+
+/* Beside connections that will come back, who has waited for less than a connect takes would begin
+ * one in vain, as a rule: something comes back before it is there, and the server has forked for
+ * nothing. It begins at once where nobody else may wait, or when it has no time for both. */
+int64_t tine_queue_patient_until(const struct tine_acquire *acquire)
+{
+	const struct tine_pool *pool = acquire->pool;
+	int64_t patience = patience_ns(pool);
+	int waiting = (int)atomic_load(&pool->waiting) - pool->growing - acquire->queued;
+
+	if (pool->open >= tine_pool_limit(pool) ||
+	    (pool->config.max_waiting && waiting >= pool->config.max_waiting) ||
+	    acquire->deadline_ns - acquire->began_ns <= 2 * patience || !tine_queue_is_live(pool))
+		return acquire->began_ns;
+	return acquire->began_ns + patience;
+}
+
+/* While the server is away one at a time tries, and not before it is time. */
+static bool may_grow(const struct tine_acquire *acquire, int64_t now_ns)
+{
+	const struct tine_pool *pool = acquire->pool;
+
 	if (pool->open >= tine_pool_limit(pool))
 		return false;
 	if (pool->outage.error.status)
 		return pool->growing == 0 && now_ns >= pool->outage.next_ns;
-	return pool->growing < pool->config.connect_parallel || is_replacement(pool, now_ns);
+	return is_replacement(pool, now_ns) || (pool->growing < pool->config.connect_parallel &&
+						now_ns >= tine_queue_patient_until(acquire));
 }
 
 struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now_ns)
@@ -213,7 +260,7 @@ struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now
 		atomic_store(&slot->state, TINE_SLOT_WORK);
 		return slot;
 	}
-	if (!may_grow(pool, now_ns))
+	if (!may_grow(acquire, now_ns))
 		return NULL;
 	slot = find(pool, TINE_SLOT_EMPTY);
 	if (!slot)

@@ -66,6 +66,15 @@ void tine_queue_retired(struct tine_pool *pool);
 /** The idle slot to hand out next, taken: it is the caller's, in BUSY. Or NULL. */
 struct tine_slot *tine_queue_take_idle(struct tine_pool *pool);
 
+/** Is there a connection that will come back, or is idle? */
+bool tine_queue_is_live(const struct tine_pool *pool);
+
+/** A connect that was not in vain took so long. */
+void tine_queue_connected(struct tine_pool *pool, int64_t took_ns);
+
+/** Until when an acquire waits for what comes back before it connects. */
+int64_t tine_queue_patient_until(const struct tine_acquire *acquire);
+
 /** A slot to connect in, in WORK: an orphan that is on its way, or a new one. NULL: not now. */
 struct tine_slot *tine_queue_take_room(struct tine_acquire *acquire, int64_t now_ns);
 

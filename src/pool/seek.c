@@ -12,18 +12,6 @@
 #include "pool/slot.h"
 #include "pool/work.h"
 
-bool tine_seek_is_live(const struct tine_pool *pool)
-{
-	for (int i = 0; i < pool->slot_count; i++) {
-		const struct tine_slot *slot = pool->slots[i];
-		uint32_t state = slot ? atomic_load(&slot->state) : TINE_SLOT_EMPTY;
-
-		if (state == TINE_SLOT_IDLE || state == TINE_SLOT_BUSY)
-			return true;
-	}
-	return false;
-}
-
 /* How many of an acquire's connects may be ended by somebody before it is an outage. */
 #define MOST_TERMINATED 8
 #define MOST_LOST 1
@@ -52,7 +40,7 @@ static bool may_try_again(const struct tine_acquire *acquire)
 	const struct tine_pool *pool = acquire->pool;
 
 	return pool->config.connect_retry ? !tine_error_is_permanent(acquire->error.status)
-					  : tine_seek_is_live(pool);
+					  : tine_queue_is_live(pool);
 }
 
 enum tine_look tine_seek_connect_failed(struct tine_acquire *acquire)
@@ -164,10 +152,11 @@ static enum tine_look join(struct tine_acquire *acquire, int *ret_place)
 static void set_wake(struct tine_acquire *acquire, int64_t now_ns)
 {
 	const struct tine_pool *pool = acquire->pool;
-	int64_t next_ns = pool->outage.next_ns;
+	bool away = tine_outage_holds(pool, now_ns);
+	int64_t next_ns = away ? pool->outage.next_ns : tine_queue_patient_until(acquire);
 
 	acquire->wake_ns = acquire->deadline_ns;
-	if (tine_outage_holds(pool, now_ns) && next_ns < acquire->wake_ns)
+	if ((away || next_ns > now_ns) && next_ns < acquire->wake_ns)
 		acquire->wake_ns = next_ns;
 }
 

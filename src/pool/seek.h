@@ -43,7 +43,4 @@ enum tine_look tine_seek_connect_failed(struct tine_acquire *acquire);
 enum tine_look tine_seek_replace(struct tine_acquire *acquire, struct tine_slot *slot, int cause,
 				 const tine_error *error);
 
-/** Is a connection open that may come back? Lock held. */
-bool tine_seek_is_live(const struct tine_pool *pool);
-
 #endif

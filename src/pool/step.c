@@ -236,7 +236,7 @@ static void explain_timeout(struct tine_acquire *acquire, int64_t now_ns)
 			       (long long)(event.time_us / 1000));
 	else if (pool->outage.error.status)
 		tine_outage_report(pool, now_ns, &acquire->error);
-	else if (pool->growing && !tine_seek_is_live(pool))
+	else if (pool->growing && !tine_queue_is_live(pool))
 		tine_error_set(&acquire->error, TINE_E_CONNECT_TIMEOUT,
 			       "not connected to %s%sport %s yet after the %lld ms of the acquire",
 			       pool->conninfo.hosts->host, *pool->conninfo.hosts->host ? ", " : "",

@@ -50,6 +50,11 @@ void clock_freeze(void)
 	atomic_store(&frozen_ns, (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec);
 }
 
+bool clock_is_frozen(void)
+{
+	return atomic_load(&frozen_ns) != 0;
+}
+
 static int64_t ns_of(const struct timespec *time)
 {
 	return (int64_t)time->tv_sec * NS_PER_S + time->tv_nsec;

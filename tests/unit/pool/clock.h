@@ -20,6 +20,7 @@ void clock_suspend_ms(int64_t ms);
 
 /** Have time stand still from now on, but for what is let pass. */
 void clock_freeze(void);
+bool clock_is_frozen(void);
 
 /** The pool's clock. */
 int64_t clock_now_ms(void);

@@ -254,6 +254,69 @@ TEST(a_return_is_quicker_than_a_connect)
 	rig_close(pool);
 }
 
+/* What comes back within a few milliseconds makes a connect vain, and the server forks for it. */
+TEST(who_waits_briefly_begins_no_connect)
+{
+	tine_pool *pool = rig_pool(5, 0);
+	tine_conn *conn = rig_acquire(pool);
+
+	clock_freeze();
+	for (int i = 0; i < 20; i++) {
+		struct rig_waiter waiter = { 0 };
+
+		rig_wait_queued(&waiter, pool, RIG_LONG_MS, 1);
+		rig_release(conn);
+		CHECK_INT(rig_wait_end(&waiter), ==, 0);
+		conn = waiter.conn;
+	}
+	rig_release(conn);
+	CHECK_INT(atomic_load(&fake_count->sessions), ==, 1);
+	rig_close(pool);
+}
+
+TEST(who_waits_for_longer_connects)
+{
+	tine_pool *pool = rig_pool(5, 0);
+	struct rig_waiter waiter = { 0 };
+	tine_conn *conn = rig_acquire(pool);
+
+	clock_freeze();
+	rig_wait_queued(&waiter, pool, RIG_LONG_MS, 1);
+	CHECK_INT(atomic_load(&fake_count->sessions), ==, 1);
+	clock_pass_ms(6);
+	CHECK_INT(rig_wait_end(&waiter), ==, 0);
+	CHECK_INT(atomic_load(&fake_count->sessions), ==, 2);
+	rig_release(waiter.conn);
+	rig_release(conn);
+	rig_close(pool);
+}
+
+/* Who has no time for both, or would be one too many to wait, connects at once. */
+TEST(who_cannot_wait_connects_at_once)
+{
+	tine_pool_config config = rig_config(5, 0);
+	struct rig_waiter first = { 0 }, second = { 0 };
+	tine_conn *conn, *hurried;
+	tine_pool *pool;
+
+	config.max_waiting = 1;
+	pool = rig_open(&config);
+	conn = rig_acquire(pool);
+	clock_freeze();
+	CHECK_INT(tine_pool_acquire(pool, 3, &hurried, NULL), ==, 0);
+	rig_wait_queued(&first, pool, RIG_LONG_MS, 1);
+	rig_wait_start(&second, pool, RIG_LONG_MS);
+	/* The new connection goes to who was there before. */
+	CHECK_INT(rig_wait_end(&first), ==, 0);
+	CHECK_INT(atomic_load(&fake_count->sessions), ==, 3);
+	rig_release(hurried);
+	CHECK_INT(rig_wait_end(&second), ==, 0);
+	rig_release(second.conn);
+	rig_release(first.conn);
+	rig_release(conn);
+	rig_close(pool);
+}
+
 /* 50 requests, 5 idle connections, connects that take long: the pool ends near where it began. */
 struct spike {
 	tine_pool *pool;
@@ -505,6 +568,8 @@ CHECK_TABLE(T(first_come_first_served), T(nobody_starves), T(every_return_serves
 	    T(who_gave_up_swallows_no_connection),
 	    T(a_return_and_a_deadline_at_the_same_time_lose_nothing),
 	    T(no_more_than_max_waiting_wait), T(a_return_is_quicker_than_a_connect),
+	    T(who_waits_briefly_begins_no_connect), T(who_waits_for_longer_connects),
+	    T(who_cannot_wait_connects_at_once),
 	    T(a_spike_of_short_work_does_not_fill_the_pool),
 	    T(a_connect_that_hangs_holds_up_nobody_else),
 	    T(the_pool_grows_by_no_more_than_connect_parallel_at_a_time),
