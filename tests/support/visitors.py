@@ -9,6 +9,7 @@ of each in the database.
 A request whose connection ended before the first byte of an answer is sent again on a new one, as
 browsers and proxies do; `again` counts that.
 """
+import contextlib
 import hashlib
 import http.client
 import itertools
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 NO_ANSWER_S = 30    # a request without an answer for so long has failed
 AGAIN_MOST = 3      # on a machine that is slow enough the next worker can be killed too
 RETRY_PAUSE_S = 0.05
+TURN_S = 2 * NO_ANSWER_S
 KEPT_ERRORS = 50    # with their texts; the rest are counted
 
 CORRECT, SOFT, FAILED, WRONG = 'correct', 'soft', 'failed', 'wrong'
@@ -328,6 +330,8 @@ class Load:
         self.tally = Tally()
         self.writes = []
         self._pause_s = pause_s
+        self._turn = threading.Condition()
+        self._asked = Counter()     # requests that are under way, by the id of their tally
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._read, args=(at,), daemon=True)
                          for at in range(readers)]
@@ -356,17 +360,35 @@ class Load:
             raise self._broken[0]
 
     def turn(self):
-        """Begin a new tally; the one so far."""
-        tally, self.tally = self.tally, Tally()
-        return tally
+        """Begin a new tally; the one so far, with all that was asked in its time."""
+        with self._turn:
+            tally, self.tally = self.tally, Tally()
+            self._turn.wait_for(lambda: not self._asked[id(tally)], TURN_S)
+            return tally
+
+    @contextlib.contextmanager
+    def _asking(self):
+        """The tally that a request belongs to, from its beginning to its answer."""
+        with self._turn:
+            tally = self.tally
+            self._asked[id(tally)] += 1
+        try:
+            yield tally
+        finally:
+            with self._turn:
+                self._asked[id(tally)] -= 1
+                self._turn.notify_all()
 
     def _read(self, at):
-        self._guarded(self._browsers[at], READERS[at % len(READERS)])
+        def ask():
+            with self._asking() as tally:
+                READERS[at % len(READERS)](self._browsers[at], self.world, tally)
+        self._guarded(ask)
 
-    def _guarded(self, browser, step):
+    def _guarded(self, step):
         try:
             while not self._stop.is_set():
-                step(browser, self.world, self.tally)
+                step()
                 self._stop.wait(self._pause_s)
         except Exception as err:  # a mistake here must not look like a load without failures
             self._broken.append(err)
@@ -374,7 +396,7 @@ class Load:
     def _write(self, at):
         kinds = itertools.cycle(WRITES[at % len(WRITES):] + WRITES[:at % len(WRITES)])
         browser = self._browsers[len(self._browsers) - 1 - at]
-        self._guarded(browser, lambda *_: self._store(browser, next(kinds)))
+        self._guarded(lambda: self._store(browser, next(kinds)))
 
     def _store(self, browser, kind):
         """One thing, until it is acknowledged or the load ends."""
@@ -382,22 +404,24 @@ class Load:
         number = self.world.next_number() if kind == 'lot' else None
         self.writes.append(write)
         while not write.stored and not (self._stop.is_set() and write.attempts):
-            answer = send(browser, self.world, write, number)
-            write.attempts += 1
-            write.stored = is_stored(write, answer)
-            self._note_write(write, answer)
+            with self._asking() as tally:
+                answer = send(browser, self.world, write, number)
+                write.attempts += 1
+                write.stored = is_stored(write, answer)
+                note_write(tally, write, answer)
             if not write.stored:
                 time.sleep(RETRY_PAUSE_S)
 
-    def _note_write(self, write, answer):
-        kind = 'write ' + write.kind
-        # Not signed in as far as the service knows: the cookie was kept, the page is about that.
-        if write.stored:
-            self.tally.note(kind, CORRECT, answer)
-        elif answer.status == 503:
-            self.tally.note(kind, SOFT, answer)
-        else:
-            self.tally.note(kind, FAILED, answer, 'attempt %d' % write.attempts)
+
+def note_write(tally, write, answer):
+    kind = 'write ' + write.kind
+    # Not signed in as far as the service knows: the cookie was kept, the page is about that.
+    if write.stored:
+        tally.note(kind, CORRECT, answer)
+    elif answer.status == 503:
+        tally.note(kind, SOFT, answer)
+    else:
+        tally.note(kind, FAILED, answer, 'attempt %d' % write.attempts)
 
 
 # ---- what became of the writes ------------------------------------------------------------------

@@ -217,7 +217,10 @@ def say_scene(terminal, scene):
 
 def keep_on(terminal, act):
     """Again and again, until Ctrl-C; the scenes that were played to their end."""
-    terminal.line('It goes on until Ctrl-C.')
+    terminal.line()
+    terminal.line('It goes on like this until Ctrl-C, which stops and removes everything.')
+    act.show_addresses()
+    terminal.line()
     played = []
     try:
         while True:
