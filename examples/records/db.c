@@ -2,6 +2,7 @@
 #include "db.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,7 @@
 
 #define NS_PER_MS 1000000
 #define READ_ATTEMPTS 10
-#define WRITE_ATTEMPTS 8
+#define WRITE_ATTEMPTS 9
 #define PAUSE_MS 20
 
 static const struct {
@@ -49,7 +50,54 @@ bool db_is_away(const tine_error *error)
 	return error->status != TINE_E_SQL && error->status != TINE_E_ABORTED;
 }
 
+bool db_is_for_now(const tine_error *error)
+{
+	static const char *const states[] = { "25006", "40001", "40P01", "55P03",
+					      "57014", "57P01", "57P02", "57P03" };
+
+	if (strncmp(error->sqlstate, "53", 2) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(error->sqlstate, states[i]) == 0)
+			return true;
+	return false;
+}
+
 /* ---- failures ------------------------------------------------------------------------------- */
+
+#define KINDS 256
+
+/* Two kinds may share a number, and then the second. */
+static unsigned kind_of(const tine_error *error)
+{
+	unsigned kind = (unsigned)-error->status;
+
+	for (const char *c = error->sqlstate; *c; c++)
+		kind = kind * 37 + (unsigned char)*c;
+	return kind % KINDS;
+}
+
+void db_tell(const struct db *db)
+{
+	static _Atomic int64_t told_s[KINDS];
+	static _Atomic int untold[KINDS];
+	const tine_error *error = &db->error;
+	unsigned kind = kind_of(error);
+	int64_t now_s = clock_ns() / INT64_C(1000000000);
+	char more[40] = "";
+	int others;
+
+	if (atomic_exchange(&told_s[kind], now_s) == now_s) {
+		atomic_fetch_add(&untold[kind], 1);
+		return;
+	}
+	others = atomic_exchange(&untold[kind], 0);
+	if (others > 0)
+		snprintf(more, sizeof(more), "; %d more before", others);
+	fprintf(stderr, "records: %s: %s%s%s: %s (attempt %d%s)\n", db->label,
+		tine_status_name(error->status), *error->sqlstate ? " " : "", error->sqlstate,
+		error->text, db->attempts, more);
+}
 
 static int fail(struct db *db, int status, const char *sqlstate, const char *text)
 {
@@ -216,14 +264,14 @@ static PGresult *ask_once(struct db *db, const struct question *question)
 
 static PGresult *ask(struct db *db, const struct question *question)
 {
-	PGresult *result = NULL;
+	PGresult *result;
 
-	for (int attempt = 0; attempt < READ_ATTEMPTS && !result; attempt++) {
+	for (db->attempts = 1;; db->attempts++) {
 		result = ask_once(db, question);
-		if (!result && (db->error.status != TINE_E_LOST || db_left_ms(db) == 0))
-			break;
+		if (result || db->error.status != TINE_E_LOST || db->attempts == READ_ATTEMPTS ||
+		    db_left_ms(db) == 0)
+			return result;
 	}
-	return result;
 }
 
 PGresult *db_read(struct db *db, enum statement statement, int count, const char *const *values)
@@ -281,7 +329,7 @@ int db_write(struct db *db, db_write_fn fn, void *arg)
 	options.max_attempts = 1;
 	options.name = db->label;
 	db->in_doubt = false;
-	for (int attempt = 0;; attempt++) {
+	for (db->attempts = 1;; db->attempts++) {
 		tine_error error = { 0 };
 
 		options.wait_ms = db_left_ms(db);
@@ -291,7 +339,8 @@ int db_write(struct db *db, db_write_fn fn, void *arg)
 			return writing.result;
 		db->error = error;
 		db->in_doubt |= rc == TINE_E_IN_DOUBT;
-		if (attempt == WRITE_ATTEMPTS || !is_worth_another(&error) || db_left_ms(db) == 0)
+		if (db->attempts == WRITE_ATTEMPTS || !is_worth_another(&error) ||
+		    db_left_ms(db) == 0)
 			return rc;
 		poll(NULL, 0, PAUSE_MS);
 	}

@@ -25,6 +25,7 @@ struct db {
 	const char *label;   /* told with the holders of connections */
 	bool prepares;
 	bool in_doubt;    /* a write that failed may have been committed all the same */
+	int attempts;     /* at what was done last */
 	tine_error error; /* of what failed last */
 };
 
@@ -58,5 +59,12 @@ int db_write(struct db *db, db_write_fn fn, void *arg);
 
 /** Is the error the database's absence, rather than its answer? */
 bool db_is_away(const tine_error *error);
+
+/** Is it an answer that may be another one soon: a lock, a limit, a server that is read-only? */
+bool db_is_for_now(const tine_error *error);
+
+/** A line in the log about what failed, and in which attempt. Of each kind there is one a second in
+ *  a process, with how many there were. */
+void db_tell(const struct db *db);
 
 #endif

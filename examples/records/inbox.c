@@ -73,6 +73,24 @@ static int insert(struct db *db, PGconn *pg, void *arg)
 	return rc;
 }
 
+/* What this program takes for JSON the database may not, such as a character that its encoding does
+ * not have: that will be so the next time, too. */
+static void answer_failure(struct request *request, struct reply *reply)
+{
+	const tine_error *error = &request->db.error;
+
+	db_tell(&request->db);
+	if (db_is_away(error) || db_is_for_now(error))
+		answer_error(reply, 503, "it is not known to be stored: send it again");
+	else if (strncmp(error->sqlstate, "22", 2) == 0)
+		answer_error(reply, 422,
+			     arena_print(&request->arena,
+					 "the database cannot store that: SQLSTATE %s",
+					 error->sqlstate));
+	else
+		answer_error(reply, 500, "it was not stored: what went wrong is in the log");
+}
+
 static void store(struct request *request, struct reply *reply, const struct job *job)
 {
 	char *payload = json_dumps(job->payload, JSON_COMPACT);
@@ -89,6 +107,8 @@ static void store(struct request *request, struct reply *reply, const struct job
 		reply_json(reply, 202,
 			   json_pack("{s:I, s:s, s:b}", "id", (json_int_t)entry.id, "key", job->key,
 				     "new", entry.is_new));
+	else if (rc < 0)
+		answer_failure(request, reply);
 	else
 		answer_error(reply, 503, "it is not known to be stored: send it again");
 }
@@ -137,11 +157,13 @@ void inbox_get(struct request *request, struct reply *reply)
 	row = db_read_sql(&request->db,
 			  "select id, key, kind, state, attempts, error from jobs where id = $1", 1,
 			  values);
-	if (!row)
+	if (!row) {
+		db_tell(&request->db);
 		answer_error(reply, 503, "the database does not answer");
-	else if (PQntuples(row) == 0)
+	} else if (PQntuples(row) == 0) {
 		answer_error(reply, 404, "there is no such job");
-	else
+	} else {
 		reply_json(reply, 200, describe(row));
+	}
 	PQclear(row);
 }

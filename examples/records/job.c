@@ -42,7 +42,14 @@ bool job_is_good(const char *kind, const json_t *payload, char error[JOB_ERROR_B
 
 int job_read(struct job *job, const char *text, size_t length, char error[JOB_ERROR_BYTES])
 {
-	*job = (struct job){ .json = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL) };
+	json_error_t why;
+
+	*job = (struct job){ .json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why) };
+	if (!job->json) {
+		snprintf(error, JOB_ERROR_BYTES, "line %d is not JSON that is taken here: %.*s",
+			 why.line, (int)text_fit(why.text, JOB_ERROR_BYTES / 2), why.text);
+		return -1;
+	}
 	if (!json_is_object(job->json))
 		return refuse(error, "that is not an object of JSON");
 	job->key = job_text(job->json, "key");

@@ -47,6 +47,8 @@ static int do_note(struct db *db, PGconn *pg, const char *id, const json_t *payl
 int job_do(struct db *db, PGconn *pg, const char *id, const char *kind, const json_t *payload,
 	   char error[JOB_ERROR_BYTES])
 {
+	if (!payload)
+		return refuse(error, "the payload cannot be read");
 	if (!job_is_good(kind, payload, error))
 		return 1;
 	if (strcmp(kind, "lot") == 0)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "page.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
-
 #include <sodium.h>
 
 #include "service.h"
@@ -36,6 +33,8 @@ void page_reply(struct request *request, struct reply *reply, int status, const 
 {
 	if (!values)
 		values = json_object();
+	if (request->database_away)
+		db_tell(&request->db);
 	add_common(request, values, status, name);
 	shelf_render(request->service->shelf, name, values, &reply->body);
 	json_decref(values);
@@ -73,25 +72,8 @@ void page_error(struct request *request, struct reply *reply, int status, const 
 	page_reply(request, reply, status, "error", values);
 }
 
-/* Each kind of failure once a second in a process, however many requests meet it. */
-static void log_away(const struct request *request)
-{
-	static _Atomic int64_t last_s;
-	static _Atomic int last_status;
-	const tine_error *error = &request->db.error;
-	int64_t now_s = clock_ns() / 1000000000;
-
-	if (error->status == 0 || (atomic_exchange(&last_status, error->status) == error->status &&
-				   atomic_load(&last_s) == now_s))
-		return;
-	atomic_store(&last_s, now_s);
-	fprintf(stderr, "records: %s: %s: %s\n", request->db.label, tine_status_name(error->status),
-		error->text);
-}
-
 void page_away(struct request *request, struct reply *reply)
 {
-	log_away(request);
 	request->database_away = true;
 	page_error(request, reply, 503,
 		   "The database does not answer at the moment, and what you asked for is there. "
@@ -104,9 +86,16 @@ void page_write_failed(struct request *request, struct reply *reply, int rc)
 		page_away(request, reply);
 		return;
 	}
-	fprintf(stderr, "records: %s: %s %s\n", request->db.label, request->db.error.sqlstate,
-		request->db.error.text);
-	page_error(request, reply, 500, "It was not stored. What went wrong is in the log.");
+	db_tell(&request->db);
+	if (db_is_for_now(&request->db.error)) {
+		page_error(request, reply, 503,
+			   "The database could not do that at the moment. Please try again.");
+		return;
+	}
+	page_error(request, reply, 500,
+		   request->method == METHOD_GET
+			   ? "It cannot be shown. What went wrong is in the log."
+			   : "It was not stored. What went wrong is in the log.");
 }
 
 json_t *page_key(void)

@@ -21,8 +21,8 @@ void page_error(struct request *request, struct reply *reply, int status, const 
 /** 503: the database is away, or does not answer. */
 void page_away(struct request *request, struct reply *reply);
 
-/** What became of a write: 503 when the database is away, 500 and a line in the log when it refused
- *  for a reason that nobody expects. @param rc of db_write(), negative */
+/** What became of it, and a line in the log: 503 when the database is away or cannot do it now, 500
+ *  when it refused for a reason that nobody expects. @param rc of db_write(), negative */
 void page_write_failed(struct request *request, struct reply *reply, int rc);
 
 /** A random key for a form that adds something. */

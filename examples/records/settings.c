@@ -59,6 +59,8 @@ static void read_row(struct request *request)
 
 	if (!row && db_is_away(&request->db.error))
 		request->database_away = true;
+	else if (!row)
+		db_tell(&request->db);
 	pthread_mutex_lock(&settings->lock);
 	if (row && PQntuples(row) == 1)
 		take_row(&settings->values, row);

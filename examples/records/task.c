@@ -25,13 +25,15 @@
 #define WAIT_MOST_MS 5000
 #define WAIT_LEAST_MS 50
 #define WAIT_AWAY_MS 1000
+#define LOST_QUICKLY 5 /* sessions one after the other, before it counts as an outage */
 #define BACKOFF_MOST_MS 300000
 
 struct task {
 	struct service *service;
 	tine_worker *worker;
 	tine_conn *ear;      /* that is listened on; NULL when there is none */
-	bool away;           /* the database was, when it was last asked; told once */
+	int away;            /* how often the database was, one time after the other */
+	bool told_away;      /* that jobs wait */
 	char owed[ID_BYTES]; /* the job that is to be put off, "" = none */
 };
 
@@ -44,6 +46,13 @@ static void stop_listening(struct task *task)
 	task->ear = NULL;
 }
 
+/* The server's farewell comes unasked here, and libpq would print it; the loss is noticed. */
+static void say_nothing(void *arg, const char *message)
+{
+	(void)arg;
+	(void)message;
+}
+
 static void listen_again(struct task *task)
 {
 	struct db db = { .deadline_ns = clock_ns() + PATIENCE_NS };
@@ -51,6 +60,7 @@ static void listen_again(struct task *task)
 	if (task->ear || tine_pool_acquire(task->service->pool, -1, &task->ear, &db.error) < 0)
 		return;
 	tine_conn_label(task->ear, "listen");
+	PQsetNoticeProcessor(tine_conn_pg(task->ear), say_nothing, NULL);
 	if (db_do(&db, tine_conn_pg(task->ear), "listen records_inbox", 0, NULL) < 0)
 		stop_listening(task);
 }
@@ -122,7 +132,8 @@ static void tell_refusal(const struct db *db, const char *id, char why[JOB_ERROR
 static int attempt(struct task *task, struct db *db, PGconn *pg, const PGresult *row)
 {
 	const char *id = PQgetvalue(row, 0, 0);
-	json_t *payload = json_loads(PQgetvalue(row, 0, 2), 0, NULL);
+	/* The database writes 1e300 with all its digits. */
+	json_t *payload = json_loads(PQgetvalue(row, 0, 2), JSON_DECODE_INT_AS_REAL, NULL);
 	char why[JOB_ERROR_BYTES] = "";
 	int rc = db_do(db, pg, "set local statement_timeout = '" JOB_TIMEOUT "'", 0, NULL);
 
@@ -191,6 +202,8 @@ static enum found take(struct task *task, int *ret_wait_ms, tine_error *error)
 		PQclear(row);
 		row = db_run(&db, pg, due_sql, 0, NULL);
 		found = row ? FOUND_NONE : FOUND_AWAY;
+		if (!row)
+			*error = db.error;
 		if (row && !PQgetisnull(row, 0, 0))
 			*ret_wait_ms = clamp(strtod(PQgetvalue(row, 0, 0), NULL));
 	}
@@ -227,12 +240,29 @@ static enum found next(struct task *task, int *ret_wait_ms, tine_error *error)
 
 /* ---- the worker ----------------------------------------------------------------------------- */
 
-static void tell_away(struct task *task, const tine_error *error)
+/* A session that was ended is no reason to wait, nor to tell. @return how long to wait */
+static int tell_away(struct task *task, const tine_error *error)
 {
-	if (!task->away)
-		fprintf(stderr, "records: %s: jobs wait: %s: %s\n", tine_worker_name(task->worker),
-			tine_status_name(error->status), error->text);
-	task->away = true;
+	bool is_lost = error->status == TINE_E_LOST || error->status == TINE_E_IN_DOUBT;
+
+	task->away++;
+	if (is_lost && task->away < LOST_QUICKLY)
+		return WAIT_LEAST_MS;
+	if (!task->told_away)
+		fprintf(stderr, "records: %s: jobs wait: %s%s%s: %s\n",
+			tine_worker_name(task->worker), tine_status_name(error->status),
+			*error->sqlstate ? " " : "", error->sqlstate, error->text);
+	task->told_away = true;
+	return WAIT_AWAY_MS;
+}
+
+static void tell_back(struct task *task)
+{
+	if (task->told_away)
+		fprintf(stderr, "records: %s: jobs are done again\n",
+			tine_worker_name(task->worker));
+	task->told_away = false;
+	task->away = 0;
 }
 
 int task_serve(tine_worker *worker, int thread, void *service)
@@ -247,15 +277,14 @@ int task_serve(tine_worker *worker, int thread, void *service)
 		listen_again(&task);
 		switch (next(&task, &wait_ms, &error)) {
 		case FOUND_ONE:
-			task.away = false;
+			tell_back(&task);
 			break;
 		case FOUND_NONE:
-			task.away = false;
+			tell_back(&task);
 			wait_for_work(&task, wait_ms);
 			break;
 		case FOUND_AWAY:
-			tell_away(&task, &error);
-			wait_for_work(&task, WAIT_AWAY_MS);
+			wait_for_work(&task, tell_away(&task, &error));
 			break;
 		}
 	}
