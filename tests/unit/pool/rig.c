@@ -156,8 +156,8 @@ struct fake_session *rig_session(const tine_conn *conn)
 void rig_fill(tine_pool *pool, int count)
 {
 	tine_conn *conns[64];
-	/* Who has little time does not let any pass before it connects; where time stands still, none
-	 * would. */
+	/* Who has little time does not let any pass before it connects; where time stands still,
+	 * none would. */
 	int wait_ms = clock_is_frozen() ? 1 : RIG_LONG_MS;
 
 	CHECK(count <= 64);
