@@ -26,6 +26,7 @@
 #define HEADERS_BYTES 16384
 #define IDLE_S 60
 #define DRAIN_S 1
+#define MOST_WAIT_MS 60000
 #define HURRY_S 2 /* for a head, when many are connected or this worker ends */
 #define PACE_BYTES_PER_S 4096
 #define NS_PER_S INT64_C(1000000000)
@@ -245,7 +246,7 @@ void http_answer(struct exchange *exchange)
 	/* From here on the exchange is the loop's. */
 	MHD_resume_connection(exchange->connection);
 	atomic_store(&http->resumed, true);
-	if (atomic_exchange(&http->sleeping, false))
+	if (queue_is_empty(&http->service->queue) && atomic_exchange(&http->sleeping, false))
 		eventfd_write(http->wake_fd, 1);
 	atomic_fetch_sub(&http->answering, 1);
 }
@@ -467,14 +468,27 @@ void http_free(struct http *http)
 	free(http);
 }
 
-/* @return milliseconds until the daemon has something to do in any case, -1 = for ever */
-static int wait_ms_of(const struct http *http)
+/* @return milliseconds until the daemon has something to do in any case, and most_ms at most; it
+ * may be in the middle of an answer; -1 = for ever */
+static int wait_ms_of(const struct http *http, int most_ms)
 {
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 
 	if (MHD_get_timeout(http->daemon, &wait_ms) != MHD_YES)
-		return -1;
-	return wait_ms > 60000 ? 60000 : (int)wait_ms;
+		return most_ms;
+	if (most_ms < 0 || most_ms > MOST_WAIT_MS)
+		most_ms = MOST_WAIT_MS;
+	return wait_ms > (unsigned)most_ms ? most_ms : (int)wait_ms;
+}
+
+static void has_woken(struct http *http, bool by_handler)
+{
+	eventfd_t count;
+
+	atomic_store(&http->sleeping, false);
+	atomic_store(&http->resumed, false);
+	if (by_handler)
+		eventfd_read(http->wake_fd, &count);
 }
 
 bool http_wait(struct http *http, int other_fd, int most_ms)
@@ -485,18 +499,22 @@ bool http_wait(struct http *http, int other_fd, int most_ms)
 		{ .fd = http->wake_fd, .events = POLLIN },
 		{ .fd = other_fd, .events = POLLIN },
 	};
-	int wait_ms = wait_ms_of(http);
-	eventfd_t count;
+	int wait_ms = wait_ms_of(http, most_ms);
 
-	if (most_ms >= 0 && (wait_ms < 0 || wait_ms > most_ms))
-		wait_ms = most_ms;
 	atomic_store(&http->sleeping, true);
 	poll(fds, 3, atomic_load(&http->resumed) ? 0 : wait_ms);
-	atomic_store(&http->sleeping, false);
-	atomic_store(&http->resumed, false);
-	if (fds[1].revents)
-		eventfd_read(http->wake_fd, &count);
+	has_woken(http, fds[1].revents != 0);
 	return fds[2].revents != 0;
+}
+
+void http_wait_for_answers(struct http *http, int most_ms)
+{
+	struct pollfd fd = { .fd = http->wake_fd, .events = POLLIN };
+	int wait_ms = wait_ms_of(http, most_ms);
+
+	atomic_store(&http->sleeping, true);
+	poll(&fd, 1, queue_is_empty(&http->service->queue) ? 0 : wait_ms);
+	has_woken(http, fd.revents != 0);
 }
 
 void http_run(struct http *http)

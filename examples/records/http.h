@@ -9,6 +9,11 @@
  * then looks whether the loop sleeps; the loop says that it sleeps and then looks whether something
  * was resumed. So one of them sees the other, and a system call is made only when it is needed.
  *
+ * While requests wait in the queue, the handlers have enough to do: no handler ends the loop's
+ * wait, and the loop looks at no socket until the queue is empty or a moment has passed. To read
+ * and send for many at once costs much less than for each alone. Only the loop puts into the queue;
+ * so one that found it empty and waits for sockets is woken by whoever resumes.
+ *
  * The last connection may end while its handler is still at that; `answering` counts handlers from
  * before they resume to the last that they touch, and http_free() waits for none.
  *
@@ -39,6 +44,9 @@ void http_free(struct http *http);
  *  @param most_ms  and so long at most; -1 = no matter how long
  *  @return true when that one is */
 bool http_wait(struct http *http, int other_fd, int most_ms);
+
+/** The same while the queue is not empty: for handlers only, until it is. */
+void http_wait_for_answers(struct http *http, int most_ms);
 
 /** Read, answer, send what is possible without a wait, and cut off who is slow: to be called once a
  *  second while there are connections. */

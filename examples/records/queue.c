@@ -81,21 +81,31 @@ static bool is_time(struct queue *queue, int64_t now_ns)
 	       now_ns - queue->waiting[queue->first].since_ns >= QUEUE_LATE_MS * NS_PER_MS;
 }
 
+bool queue_is_empty(struct queue *queue)
+{
+	bool is_empty;
+
+	pthread_mutex_lock(&queue->lock);
+	is_empty = queue->count == 0;
+	pthread_mutex_unlock(&queue->lock);
+	return is_empty;
+}
+
 int queue_hurry(struct queue *queue, int64_t now_ns)
 {
 	struct queue_seat *seat = NULL;
-	bool may_be_time;
+	bool is_empty;
 
 	pthread_mutex_lock(&queue->lock);
-	may_be_time = queue->count > 0 && queue->seats;
-	if (may_be_time && is_time(queue, now_ns)) {
+	is_empty = queue->count == 0;
+	if (!is_empty && is_time(queue, now_ns))
 		seat = pop_seat(queue);
+	if (seat)
 		seat->given = pop(queue);
-	}
 	pthread_mutex_unlock(&queue->lock);
 	if (seat)
 		sem_post(&seat->ready);
-	return may_be_time ? QUEUE_STUCK_MS : -1;
+	return is_empty ? -1 : QUEUE_STUCK_MS;
 }
 
 /* ---- the handlers' side --------------------------------------------------------------------- */

@@ -5,9 +5,9 @@
  * and the pool has its last connection for it.
  *
  * To wake a thread costs more than to render a page, and a handler that finds the next request here
- * was not asleep. So a few handlers are awake as long as these keep up; a further one is woken for
- * a request when none was taken for a moment, because all of them wait for a database that is slow,
- * or when it has waited for long. It stays awake until nothing is left to do.
+ * was not asleep. So one handler is awake as long as it keeps up; a further one is woken for a
+ * request when none was taken for a moment, because all who are awake wait for a database that is
+ * slow, or when it has waited for long. It stays awake until nothing is left to do.
  *
  * Locks: its own, never held across a system call but the futex. Fork: made in the master, empty; a
  * worker's copy is its own. Times are of CLOCK_MONOTONIC.
@@ -21,9 +21,9 @@
 #include <stdint.h>
 
 #define QUEUE_MAX 1024
-#define QUEUE_AWAKE 2    /* so many are woken at once */
+#define QUEUE_AWAKE 1    /* so many are woken at once */
 #define QUEUE_STUCK_MS 2 /* nothing was taken for so long */
-#define QUEUE_LATE_MS 10 /* the first has waited for so long */
+#define QUEUE_LATE_MS 5  /* the first has waited for so long */
 
 struct exchange;
 
@@ -56,8 +56,11 @@ void queue_init(struct queue *queue);
 /** @return false when it is full */
 bool queue_put(struct queue *queue, struct exchange *exchange, int64_t now_ns);
 
+bool queue_is_empty(struct queue *queue);
+
 /** Wake a further handler, if it is time to: for the thread that puts.
- *  @return milliseconds until it is to be called again, -1 = after the next queue_put() */
+ *  @return milliseconds until it is to be called again, -1 = after the next queue_put(),
+ *  when it is empty */
 int queue_hurry(struct queue *queue, int64_t now_ns);
 
 /** @param seat the handler's, for its whole life */

@@ -38,7 +38,7 @@ static void accept_some(struct loop *loop)
 	}
 }
 
-/* Something is there to accept, or nothing any more. */
+/* Something may be there to accept, or nothing is any more. */
 static void mind_the_door(struct loop *loop, bool something, int64_t now_ns)
 {
 	const struct crowd *crowd = &loop->service->crowd;
@@ -55,25 +55,30 @@ static void mind_the_door(struct loop *loop, bool something, int64_t now_ns)
 		accept_some(loop);
 }
 
-static int least(int some_ms, int other_ms)
+/* @return is there something to accept, or could be? */
+static bool wait_for_work(struct loop *loop, bool accepts, bool stands_back)
 {
-	return some_ms < 0 || (other_ms >= 0 && other_ms < some_ms) ? other_ms : some_ms;
+	int wait_ms = loop->next_look_ns || http_connections(loop->http) > 0 ? LOOK_MS : -1;
+	int fd = accepts ? tine_worker_accept_fd(loop->worker) : tine_worker_stop_fd(loop->worker);
+
+	if (stands_back)
+		wait_ms = STAND_BACK_MS;
+	return http_wait(loop->http, tine_worker_stopping(loop->worker) ? -1 : fd, wait_ms);
 }
 
 static void turn(struct loop *loop)
 {
 	int64_t now_ns = clock_ns();
-	bool stopping = tine_worker_stopping(loop->worker);
 	bool stands_back = now_ns < loop->back_until_ns;
-	bool accepts = !stopping && !stands_back && !http_is_full(loop->http);
-	int wait_ms = least(queue_hurry(&loop->service->queue, now_ns),
-			    loop->next_look_ns || http_connections(loop->http) > 0 ? LOOK_MS : -1);
-	int fd = accepts ? tine_worker_accept_fd(loop->worker) : tine_worker_stop_fd(loop->worker);
-	bool something;
+	bool accepts =
+		!tine_worker_stopping(loop->worker) && !stands_back && !http_is_full(loop->http);
+	int busy_ms = queue_hurry(&loop->service->queue, now_ns);
+	bool something = true;
 
-	if (stands_back)
-		wait_ms = least(wait_ms, STAND_BACK_MS);
-	something = http_wait(loop->http, stopping ? -1 : fd, wait_ms);
+	if (busy_ms >= 0)
+		http_wait_for_answers(loop->http, busy_ms);
+	else
+		something = wait_for_work(loop, accepts, stands_back);
 	if (accepts)
 		mind_the_door(loop, something, now_ns);
 	http_run(loop->http);
