@@ -266,22 +266,23 @@ static void fill(struct filling *filling, const struct page *page, size_t from, 
 {
 	for (size_t i = from; i < to; i++) {
 		const struct node *node = &page->nodes[i];
-		const json_t *value = look_up(scope, node->name);
+		const json_t *value;
 
 		switch (node->kind) {
 		case NODE_TEXT:
 			buffer_add(filling->out, node->text, node->length);
 			break;
 		case NODE_VALUE:
-			add_value(filling->out, value);
+			add_value(filling->out, look_up(scope, node->name));
 			break;
 		case NODE_EACH:
+			value = look_up(scope, node->name);
 			if (is_something(value))
 				fill_each(filling, page, i, scope, value);
 			i = node->end;
 			break;
 		case NODE_UNLESS:
-			if (!is_something(value))
+			if (!is_something(look_up(scope, node->name)))
 				fill(filling, page, i + 1, node->end, scope);
 			i = node->end;
 			break;
