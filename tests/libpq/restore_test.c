@@ -137,5 +137,82 @@ TEST(what_is_discarded)
 	play_ask(conn, "select 1");
 }
 
-CHECK_TABLE(T(settings), T(settings_of_transactions), T(settings_of_one_text), T(encoding_of_libpq),
-	    T(prepared_statements), T(listening), T(what_cannot_be_restored), T(what_is_discarded))
+/* ---- pipelines ------------------------------------------------------------------------------- */
+
+/* Statements that are separated by '|'; '-' is a sync. All are sent before an answer is read. */
+static void pipeline(PGconn *conn, const char *statements)
+{
+	char text[400], *rest = text, *one;
+	int syncs = 0;
+
+	snprintf(text, sizeof(text), "%s", statements);
+	CHECK(PQenterPipelineMode(conn));
+	while ((one = strsep(&rest, "|"))) {
+		if (strcmp(one, "-") == 0) {
+			CHECK(PQpipelineSync(conn));
+			syncs++;
+		} else {
+			CHECK(PQsendQueryParams(conn, one, 0, NULL, NULL, NULL, NULL, 0));
+		}
+	}
+	while (syncs) {
+		PGresult *result = PQgetResult(conn);
+
+		CHECK_INT(PQstatus(conn), ==, CONNECTION_OK);
+		syncs -= PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+		PQclear(result);
+	}
+	CHECK(PQexitPipelineMode(conn));
+}
+
+/* What the server says of the session before it is lost and after it was opened anew. */
+static void expect_as_before(const char *statements)
+{
+	static const char asking[] =
+		"select current_setting('work_mem') || ', ' || current_setting('search_path') || "
+		"', ' || (select count(*) from pg_prepared_statements)";
+	PGconn *conn = play_open();
+	int pid = PQbackendPID(conn);
+	char before[200];
+
+	pipeline(conn, statements);
+	snprintf(before, sizeof(before), "%s", play_ask(conn, asking));
+	play_end_session(conn);
+	printf("# %s: %s\n", statements, before);
+	CHECK_STR(play_ask(conn, asking), before);
+	CHECK_INT(PQbackendPID(conn), !=, pid);
+	PQfinish(conn);
+}
+
+TEST(pipelines)
+{
+	PGconn *conn = play_open();
+
+	play_ask(
+		conn,
+		"create table if not exists sires (id int primary key); create table if not exists kids "
+		"(id int references sires deferrable initially deferred)");
+	expect_as_before("set work_mem = '7MB'|-|bad|-");
+	expect_as_before("set work_mem = '7MB'|bad|-|select 1|-");
+	expect_as_before("set work_mem = '7MB'|bad|-|set search_path = x|-");
+	expect_as_before("begin|set work_mem = '7MB'|-|rollback|-|select 1|-");
+	expect_as_before("begin|set work_mem = '7MB'|-|commit|-|bad|-");
+	expect_as_before("begin|set work_mem = '7MB'|bad|-|rollback|-|set search_path = x|-");
+	expect_as_before("begin|set work_mem = '7MB'|bad|-|commit|-|set search_path = x|-");
+	expect_as_before("set work_mem = '7MB'|begin|bad|-|commit|-|set search_path = x|-");
+	expect_as_before("set work_mem = '7MB'|commit|set search_path = x|bad|-|select 1|-");
+	expect_as_before("begin|savepoint a|set work_mem = '7MB'|bad|-|rollback to a|-|commit|-");
+	expect_as_before("prepare p as select 1|bad|-|select 1|-");
+	/* What fails is the end of the transaction: COMMIT, or the sync itself. */
+	expect_as_before("begin|set work_mem = '7MB'|insert into kids values (1)|commit|-|begin|"
+			 "set search_path = x|commit|-");
+	expect_as_before("set work_mem = '7MB'|insert into kids values (1)|-");
+	expect_as_before("set work_mem = '7MB'|insert into kids values (1)|-|set search_path = x|-"
+			 "|bad|-");
+	play_ask(conn, "drop table kids, sires");
+	PQfinish(conn);
+}
+
+CHECK_TABLE(T(settings), T(pipelines), T(settings_of_transactions), T(settings_of_one_text),
+	    T(encoding_of_libpq), T(prepared_statements), T(listening), T(what_cannot_be_restored),
+	    T(what_is_discarded))

@@ -371,6 +371,62 @@ TEST(pipeline)
 	check_state("set a = 1 | set d = 1 | p=set a = 1");
 }
 
+/* Several syncs that were sent together: what libpq says of the transaction is known at the last.
+ */
+TEST(pipeline_of_several_syncs)
+{
+	begin_session();
+	tine_journal_sent(&journal, "set a = 1");
+	tine_journal_sent(&journal, "set b = 1");
+	tine_journal_sent(&journal, "bad");
+	tine_journal_sent(&journal, "begin");
+	tine_journal_sent(&journal, "set c = 1");
+	tine_journal_sent(&journal, "commit");
+	tine_journal_sent(&journal, "begin");
+	tine_journal_sent(&journal, "set d = 1");
+	tine_journal_sent(&journal, "commit");
+	answer(true, 'A');
+	tine_journal_synced(&journal, 'A');
+	answer(true, 'A');
+	answer(false, 'A');
+	tine_journal_synced(&journal, 'A');
+	answer(true, 'A');
+	answer(true, 'A');
+	tine_journal_synced(&journal, 'A');
+	/* A deferred constraint was violated. */
+	answer(false, 'A');
+	tine_journal_synced(&journal, 'A');
+	for (int i = 0; i < 3; i++)
+		answer(true, 'A');
+	tine_journal_synced(&journal, 'I');
+	check_state("set a = 1 | set d = 1");
+}
+
+TEST(pipeline_whose_sync_fails)
+{
+	begin_session();
+	tine_journal_sent(&journal, "set a = 1");
+	tine_journal_sent(&journal, "set b = 1");
+	answer(true, 'A');
+	tine_journal_sync_failed(&journal);
+	tine_journal_synced(&journal, 'A');
+	answer(true, 'A');
+	tine_journal_synced(&journal, 'I');
+	check_state("set b = 1");
+}
+
+/* What cannot be is not believed. */
+TEST(a_failed_block_that_goes_on)
+{
+	begin_session();
+	done_then("begin", 'T');
+	failed("bad");
+	tine_journal_sent(&journal, "set a = 1");
+	answer(true, 'E');
+	done_then("rollback", 'I');
+	check_obstacle(TINE_OBSTACLE_UNKNOWN);
+}
+
 static const struct {
 	const char *sql;
 	enum tine_obstacle obstacle;
@@ -590,7 +646,8 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(savepoints), T(chained_transactions), T(several_statements_are_one_transaction),
 	    T(failed_setting_is_not_replayed), T(listening), T(prepared_statements),
 	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
-	    T(pipeline), T(obstacles), T(lock_that_was_asked_for_in_vain_counts),
+	    T(pipeline), T(pipeline_of_several_syncs), T(pipeline_whose_sync_fails),
+	    T(a_failed_block_that_goes_on), T(obstacles), T(lock_that_was_asked_for_in_vain_counts),
 	    T(sequences_are_no_obstacle), T(temporary_table_that_goes_with_its_transaction),
 	    T(custom_settings_stay_for_ever), T(set_config_as_frameworks_write_it),
 	    T(discard_all_forgets), T(encoding), T(strings_that_escape_by_themselves),

@@ -307,6 +307,18 @@ static void add_part(struct part *part, enum tine_effect_kind kind)
 		part->has_undoable = true;
 }
 
+static bool is_commit(enum tine_effect_kind kind)
+{
+	return kind == TINE_EFFECT_COMMIT || kind == TINE_EFFECT_COMMIT_CHAIN;
+}
+
+static bool ends_failure(enum tine_effect_kind kind)
+{
+	return is_commit(kind) || kind == TINE_EFFECT_ROLLBACK ||
+	       kind == TINE_EFFECT_ROLLBACK_CHAIN || kind == TINE_EFFECT_ROLLBACK_TO ||
+	       kind == TINE_EFFECT_NONE;
+}
+
 static void answer_items(struct tine_journal *journal, bool ok)
 {
 	struct part part = { .has_undoable = journal->open.first };
@@ -320,10 +332,17 @@ static void answer_items(struct tine_journal *journal, bool ok)
 		if (is_last)
 			statements = item->statements;
 		add_part(&part, item->kind);
-		if (ok)
+		if (ok) {
+			/* A block that can only be rolled back does nothing else. */
+			if (journal->failed && !ends_failure(item->kind))
+				tine_journal_confuse(journal);
 			apply(journal, item);
-		else
-			tine_item_drop(journal, item);
+			continue;
+		}
+		/* It fails as a rollback, but for one that a pipeline has skipped. */
+		if (is_last && statements == 1 && is_commit(item->kind) && !journal->batch_failed)
+			end_block(journal, false, false);
+		tine_item_drop(journal, item);
 	}
 	if (!ok && statements > 1 && (part.has_lasting || (part.has_control && part.has_undoable)))
 		tine_journal_confuse(journal);
@@ -357,11 +376,21 @@ void tine_journal_answered(struct tine_journal *journal, bool ok, char transacti
 	end_answer(journal, ok, transaction);
 }
 
+void tine_journal_sync_failed(struct tine_journal *journal)
+{
+	journal->batch_failed = true;
+}
+
 void tine_journal_synced(struct tine_journal *journal, char transaction)
 {
 	bool ok = !journal->batch_failed;
 
 	journal->batch_failed = false;
+	/* More is under way behind it. */
+	if (transaction == 'A' && !journal->in_block)
+		transaction = 'I';
+	else if (transaction == 'A')
+		transaction = ok && !journal->failed ? 'T' : 'E';
 	end_answer(journal, ok, transaction);
 }
 

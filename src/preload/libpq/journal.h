@@ -92,7 +92,12 @@ void tine_journal_other(struct tine_journal *journal);
  *                      pipeline */
 void tine_journal_answered(struct tine_journal *journal, bool ok, char transaction);
 
-/** A pipeline's sync was answered. */
+/** A pipeline's next sync has failed, which commits what is in no block. Its answer comes still. */
+void tine_journal_sync_failed(struct tine_journal *journal);
+
+/** A pipeline's sync was answered.
+ *  @param transaction  'A' when more is under way behind it: then what was seen of blocks decides
+ */
 void tine_journal_synced(struct tine_journal *journal, char transaction);
 
 /** PQsetClientEncoding() succeeded; what libpq sends for it is not told otherwise. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -50,6 +51,54 @@ bool tine_session_holds(const struct tine_record *record)
 	       st.st_dev == session->device;
 }
 
+/* ---- syncs ---------------------------------------------------------------------------------- */
+
+static bool make_room(struct tine_syncs *syncs)
+{
+	unsigned room = syncs->room ? syncs->room * 2 : 16;
+	unsigned *before;
+
+	if (syncs->end < syncs->room)
+		return true;
+	before = realloc(syncs->before, room * sizeof(*before));
+	if (!before)
+		return false;
+	syncs->before = before;
+	syncs->room = room;
+	return true;
+}
+
+void tine_session_sync_sent(struct tine_record *record)
+{
+	struct tine_session *session = &record->session;
+	struct tine_syncs *syncs = &session->syncs;
+
+	if (!session->is_open)
+		return;
+	if (!make_room(syncs)) {
+		tine_journal_confuse(&session->journal);
+		return;
+	}
+	syncs->before[syncs->end++] = syncs->behind;
+	syncs->behind = 0;
+}
+
+/* Of those that are not answered before the next sync, or at all. */
+static unsigned *next_due(struct tine_syncs *syncs)
+{
+	return syncs->first < syncs->end ? &syncs->before[syncs->first] : &syncs->behind;
+}
+
+static void end_sync(struct tine_syncs *syncs)
+{
+	if (syncs->first < syncs->end)
+		syncs->first++;
+	if (syncs->first == syncs->end)
+		syncs->first = syncs->end = 0;
+}
+
+/* ---- a session ------------------------------------------------------------------------------ */
+
 void tine_session_begin(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
@@ -69,6 +118,7 @@ void tine_session_end(struct tine_record *record)
 {
 	if (record->session.is_open)
 		tine_journal_clear(&record->session.journal);
+	free(record->session.syncs.before);
 	record->session = (struct tine_session){ .fd = -1, .server = -1 };
 }
 
@@ -78,6 +128,8 @@ static void answered(struct tine_record *record, bool good)
 
 	tine_journal_answered(&session->journal, good, transaction(record));
 	session->due--;
+	if (*next_due(&session->syncs))
+		--*next_due(&session->syncs);
 	session->saw_result = session->saw_error = false;
 }
 
@@ -123,12 +175,21 @@ void tine_session_sent(struct tine_record *record, const struct tine_statement *
 		return;
 	tell(&record->session.journal, statement);
 	record->session.due++;
+	record->session.syncs.behind++;
 }
 
 static bool is_error(ExecStatusType status)
 {
 	return status == PGRES_BAD_RESPONSE || status == PGRES_FATAL_ERROR ||
 	       status == PGRES_PIPELINE_ABORTED;
+}
+
+/* An error that is of no statement, since all before the sync are answered. */
+static bool is_syncs_own(const struct tine_session *session)
+{
+	const struct tine_syncs *syncs = &session->syncs;
+
+	return session->saw_error && syncs->first < syncs->end && !syncs->before[syncs->first];
 }
 
 /* In a pipeline NULL comes between two statements, and for ever when there are no more. */
@@ -139,6 +200,11 @@ void tine_session_result(struct tine_record *record, const PGresult *result)
 
 	if (!session->is_open)
 		return;
+	if (!result && is_syncs_own(session)) {
+		tine_journal_sync_failed(&session->journal);
+		session->saw_result = session->saw_error = false;
+		return;
+	}
 	if (!result) {
 		if (session->due && (session->saw_result || !in_pipeline(record)))
 			answered(record, session->saw_result && !session->saw_error);
@@ -146,6 +212,7 @@ void tine_session_result(struct tine_record *record, const PGresult *result)
 	}
 	status = record->copy->real.PQresultStatus(result);
 	if (status == PGRES_PIPELINE_SYNC) {
+		end_sync(&session->syncs);
 		tine_journal_synced(&session->journal, transaction(record));
 		return;
 	}

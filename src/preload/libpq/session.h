@@ -36,6 +36,14 @@ struct tine_statement {
 	int count;
 };
 
+/* Of a pipeline: how many statements are not answered before each of the syncs that are not, and
+ * behind the last one. */
+struct tine_syncs {
+	unsigned *before; /* allocated; those from first to end count */
+	unsigned first, end, room;
+	unsigned behind;
+};
+
 struct tine_session {
 	bool is_open; /* logged in, and the journal has it from its beginning */
 	int fd;
@@ -50,10 +58,14 @@ struct tine_session {
 	unsigned due;      /* sent, and not answered to the end */
 	bool saw_result;   /* of the one that is being answered */
 	bool saw_error;
+	struct tine_syncs syncs;
 };
 
 /** The record's PGconn has just logged in. */
 void tine_session_begin(struct tine_record *record);
+
+/** A pipeline's sync was sent. */
+void tine_session_sync_sent(struct tine_record *record);
 
 /** Note what PQsocket() is now. */
 void tine_session_note_socket(struct tine_record *record);

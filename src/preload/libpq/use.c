@@ -69,8 +69,7 @@ void tine_use_asked(struct tine_record *record, const struct tine_statement *sta
 /* Its use has found it lost, so the older ones of the same server may be. */
 static void note_loss(struct tine_record *record)
 {
-	if (record->session.is_open && !record->session.is_lost &&
-	    !tine_record_inherited(record)) {
+	if (record->session.is_open && !record->session.is_lost && !tine_record_inherited(record)) {
 		tine_budget_ended(record, TINE_CAUSE_LOST);
 		tine_common_died(record);
 	}
@@ -136,6 +135,30 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	}
 
 #include "preload/libpq/functions.inc"
+
+static void note_sync(const struct tine_copy *copy, const PGconn *conn, int sent)
+{
+	struct tine_record *record = sent ? tine_record_find(conn) : NULL;
+
+	if (record && record->copy == copy && !record->inside)
+		tine_session_sync_sent(record);
+}
+
+int tine_wrap_PQpipelineSync(struct tine_copy *copy, PGconn *conn)
+{
+	int sent = copy->real.PQpipelineSync(conn);
+
+	note_sync(copy, conn, sent);
+	return sent;
+}
+
+int tine_wrap_PQsendPipelineSync(struct tine_copy *copy, PGconn *conn)
+{
+	int sent = copy->real.PQsendPipelineSync(conn);
+
+	note_sync(copy, conn, sent);
+	return sent;
+}
 
 PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 {
