@@ -18,6 +18,7 @@ static struct tine_sink sink;
 static bool quiet, verbose;
 /* Of the thread that forks. */
 static __thread sigset_t mask_before_fork;
+static __thread bool is_forking, is_adopted;
 
 const struct tine_guard_level *tine_guard_level;
 
@@ -62,9 +63,12 @@ static void child_step(const char *topic)
 	errno = saved_errno;
 }
 
+/* Handlers that were registered before ours come first in the child, and may use a hook: libtine's
+ * do. */
 void tine_guard_missed_fork(void)
 {
-	child_step("fork without handlers");
+	is_adopted = is_forking;
+	child_step(is_forking ? "fork" : "fork without handlers");
 }
 
 void tine_guard_sever_late(int fd)
@@ -86,12 +90,15 @@ static void before_fork(void)
 		tine_bind_new_libraries();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &mask_before_fork);
+	is_forking = true;
+	is_adopted = false;
 	if (tine_guard_level)
 		tine_guard_level->before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+	is_forking = false;
 	if (tine_guard_level)
 		tine_guard_level->in_parent();
 	sigprocmask(SIG_SETMASK, &mask_before_fork, NULL);
@@ -99,7 +106,9 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-	child_step("fork");
+	is_forking = false;
+	if (!is_adopted)
+		child_step("fork");
 	sigprocmask(SIG_SETMASK, &mask_before_fork, NULL);
 }
 

@@ -7,7 +7,8 @@
  *   child    adopt the memory, sever inherited connections, restore the signal mask, say it
  *   parent   restore the signal mask
  * The handlers are registered by the constructor, before the program can register its own; child
- * handlers run in the order of registration, so ours is first.
+ * handlers run in the order of registration, so ours is first, but for those of libraries that were
+ * initialized before. Where one of these uses a hook the child step is taken there, and once.
  *
  * Owns no lock. The child step makes system calls and plain stores only.
  */

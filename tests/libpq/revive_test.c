@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -366,6 +367,63 @@ TEST(cancelled_in_a_child)
 	PQclear(result);
 }
 
+/* What a child makes of a connection that it has not used yet cancels nothing. */
+TEST(cancelled_in_a_child_before_its_use)
+{
+	PGconn *conn = play_open();
+	char error[256];
+	PGresult *result;
+	int go[2];
+	pid_t pid;
+
+	CHECK_INT(pipe(go), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		PGcancel *cancel = PQgetCancel(conn);
+
+		CHECK_INT(read(go[0], error, 1), ==, 1);
+		CHECK(PQcancel(cancel, error, sizeof(error)));
+		CHECK(PQrequestCancel(conn));
+		play_ask(conn, "select 1");
+		expect_cancelled(conn, cancel);
+		PQfreeCancel(cancel);
+		_exit(0);
+	}
+	CHECK(PQsendQuery(conn, "select pg_sleep(2)"));
+	/* The server has begun with it. */
+	poll(NULL, 0, 200);
+	CHECK_INT(write(go[1], "x", 1), ==, 1);
+	check_child(pid);
+	result = PQgetResult(conn);
+	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
+	PQclear(result);
+}
+
+/* A child that watches over its parent's statement, with what the parent gave it. */
+TEST(cancelled_by_a_child)
+{
+	PGconn *conn = play_open();
+	PGcancel *cancel = PQgetCancel(conn);
+	char error[256];
+	PGresult *result;
+	pid_t pid;
+
+	CHECK(PQsendQuery(conn, "select pg_sleep(30)"));
+	pid = fork();
+	if (pid == 0) {
+		do
+			CHECK(PQcancel(cancel, error, sizeof(error)));
+		while (poll(NULL, 0, 200) == 0 && getppid() != 1);
+		_exit(0);
+	}
+	result = PQgetResult(conn);
+	CHECK_STR(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014");
+	PQclear(result);
+	CHECK_INT(kill(pid, SIGKILL), ==, 0);
+	CHECK_INT(waitpid(pid, NULL, 0), ==, pid);
+	PQfreeCancel(cancel);
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* A program that closed the number itself, and then opened a file. */
@@ -512,5 +570,6 @@ CHECK_TABLE(T(inherited), T(inherited_without_handlers), T(inherited_in_a_transa
 	    T(ended_before_each_function), T(ended_in_a_transaction), T(ended_nonblocking),
 	    T(ended_and_watched), T(inherited_and_watched), T(ended_before_a_pipeline),
 	    T(ended_in_a_pipeline), T(libpqs_own_state), T(cancelled_after_the_end),
-	    T(cancelled_in_a_child), T(leaves_somebody_elses_file_alone), T(inherited_and_closed),
+	    T(cancelled_in_a_child), T(cancelled_in_a_child_before_its_use),
+	    T(cancelled_by_a_child), T(leaves_somebody_elses_file_alone), T(inherited_and_closed),
 	    T(two_threads), T(fork_while_another_thread_reopens), T(never_sends_twice))

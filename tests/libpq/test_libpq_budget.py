@@ -371,6 +371,37 @@ assert b'nonsense' in lib.PQerrorMessage(conn), lib.PQerrorMessage(conn)
 '''
 
 
+# All that begins something; what each returns when it has failed.
+BEGIN = '''
+import ctypes, os, sys
+lib = ctypes.CDLL('libpq.so.5')
+for name in ('PQconnectdb', 'PQexec', 'PQencryptPasswordConn'):
+    getattr(lib, name).restype = ctypes.c_void_p
+lib.PQerrorMessage.restype = ctypes.c_char_p
+conn = ctypes.c_void_p(lib.PQconnectdb(b''))
+if os.fork():
+    sys.exit(os.wait()[1] != 0)
+for name, words, failed in (
+        ('PQexec', [b'select 1'], None), ('PQsendQuery', [b'select 1'], 0),
+        ('PQsetClientEncoding', [b'LATIN1'], -1), ('PQenterPipelineMode', [], 0),
+        ('PQencryptPasswordConn', [b'a', b'b', None], None), ('lo_open', [1, 0], -1),
+        ('lo_creat', [0], 0), ('lo_create', [0], 0), ('lo_unlink', [1], -1),
+        ('lo_import', [b'/etc/passwd'], 0), ('lo_import_with_oid', [b'/etc/passwd', 1], 0),
+        ('lo_export', [1, b'/dev/null'], -1)):
+    got = getattr(lib, name)(conn, *words)
+    assert got == failed, (name, got)
+    assert b'no permit' in lib.PQerrorMessage(conn), (name, lib.PQerrorMessage(conn))
+    assert lib.PQstatus(conn) == 0, name
+'''
+
+
+def test_what_is_refused_fails(server, boards):
+    done = subprocess.run([*procs.tine_command('--budget', 1, '--acquire-timeout', '100ms'),
+                           PYTHON, '-c', BEGIN], text=True, capture_output=True, timeout=60,
+                          env=environment(server, TINE_BOARD_DIRECTORY=boards))
+    assert done.returncode == 0, done.stderr
+
+
 def test_refusal_is_not_the_error_of_what_comes_later(server, boards):
     done = subprocess.run([*procs.tine_command('--budget', 1, '--acquire-timeout', '1s'), PYTHON,
                            '-c', RESET], text=True, capture_output=True, timeout=60,

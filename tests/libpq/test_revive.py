@@ -34,6 +34,14 @@ def test_forks_while_others_connect(cluster, run_on, transport):
     assert all_of('connects_test', run_on(cluster.conninfo(transport))) == []
 
 
+def test_with_libtine(run):
+    """Its handler is the first in the child, and uses hooks: the fork is noticed once, and as what
+    it is."""
+    run([os.path.join(TESTS, 'linked')])
+    forks = [line for line in run.log().splitlines() if ' fork' in line]
+    assert len(forks) == 1 and re.search(r'\] fork: parent \d+: severed 2 inherited', forks[0]), forks
+
+
 def test_without_revive(cluster, run_on):
     """The same test fails: what it shows is revive's doing."""
     runner = run_on(cluster.conninfo('tls'))

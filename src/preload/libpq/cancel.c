@@ -18,6 +18,7 @@ static struct place {
 	PGcancel *_Atomic renewed; /* ours, of the session that its connection has by now */
 	_Atomic unsigned sending;
 	atomic_bool was_sent;
+	atomic_bool is_parents; /* made of a session that was a parent's then */
 } places[PLACES];
 
 static size_t first_place(const PGcancel *cancel)
@@ -53,6 +54,7 @@ static bool add(const PGcancel *cancel, const struct tine_record *record)
 		    !atomic_compare_exchange_strong(&places[at].cancel, &key, RESERVED))
 			continue;
 		atomic_store(&places[at].was_sent, false);
+		atomic_store(&places[at].is_parents, tine_record_inherited(record));
 		atomic_store(&places[at].renewed, NULL);
 		atomic_store(&places[at].record, record);
 		atomic_store(&places[at].cancel, cancel);
@@ -107,14 +109,20 @@ void tine_cancel_renew(struct tine_record *record)
 PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
 {
 	PGcancel *cancel = copy->real.PQgetCancel(conn);
-	struct tine_record *record = cancel ? tine_record_find(conn) : NULL;
+	struct tine_record *record;
 
+	tine_guard_enter();
+	record = cancel ? tine_record_find(conn) : NULL;
 	if (!record || record->copy != copy)
 		return cancel;
 	record->stay.has_cancels = true;
-	if (!add(cancel, record))
-		record->stay.is_poolable = false;
-	return cancel;
+	if (add(cancel, record))
+		return cancel;
+	record->stay.is_poolable = false;
+	if (!tine_record_inherited(record))
+		return cancel;
+	copy->real.PQfreeCancel(cancel);
+	return NULL;
 }
 
 void tine_wrap_PQfreeCancel(struct tine_copy *copy, PGcancel *cancel)
@@ -141,33 +149,38 @@ int tine_wrap_PQcancel(struct tine_copy *copy, PGcancel *cancel, char *error, in
 	atomic_fetch_add(&place->sending, 1);
 	/* Without a connection: as the server does with a request for a session that is over. */
 	if (atomic_load(&place->record)) {
-		PGcancel *renewed = atomic_load(&place->renewed);
+		PGcancel *mine = atomic_load(&place->renewed);
 
+		if (!mine && !atomic_load(&place->is_parents))
+			mine = cancel;
 		atomic_store(&place->was_sent, true);
-		rc = copy->real.PQcancel(renewed ? renewed : cancel, error, error_size);
+		rc = mine ? copy->real.PQcancel(mine, error, error_size) : 1;
 	}
 	atomic_fetch_sub(&place->sending, 1);
 	return rc;
 }
 
-static void never_keep(const PGconn *conn)
+/* It cannot be told what goes on with it. @return its session is a parent's */
+static bool never_keep(const PGconn *conn)
 {
-	struct tine_record *record = tine_record_find(conn);
+	struct tine_record *record;
 
+	tine_guard_enter();
+	record = tine_record_find(conn);
 	if (record)
 		record->stay.is_poolable = false;
+	return record && tine_record_inherited(record);
 }
 
 int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
 {
-	never_keep(conn);
-	return copy->real.PQrequestCancel(conn);
+	return never_keep(conn) ? 1 : copy->real.PQrequestCancel(conn);
 }
 
 struct pg_cancel_conn *tine_wrap_PQcancelCreate(struct tine_copy *copy, PGconn *conn)
 {
-	never_keep(conn);
-	return copy->real.PQcancelCreate(conn);
+	/* libpq says that it has no connection. */
+	return copy->real.PQcancelCreate(never_keep(conn) ? NULL : conn);
 }
 
 int tine_wrap_PQregisterEventProc(struct tine_copy *copy, PGconn *conn, PGEventProc proc,

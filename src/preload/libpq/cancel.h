@@ -10,7 +10,10 @@
  * other's.
  *
  * A connection that was opened anew has another session, with another key: what the program holds
- * is of the old one, a parent's perhaps. So a PGcancel of ours is sent in its place.
+ * is of the old one, a parent's perhaps. So a PGcancel of ours is sent in its place. One that a
+ * child makes before it has used the connection, whose session is the parent's still, comes to
+ * nothing until then. What the parent made before the fork is the parent's word: a child that
+ * watches over its parent's statement may cancel it.
  *
  * Owns a table of fixed size. Locks: none, since PQcancel() is async-signal-safe; words are
  * changed by compare-and-swap. A PGcancel that finds no room makes its connection one that is never

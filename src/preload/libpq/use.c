@@ -96,12 +96,15 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 
 #define WRAPPED(type, name, parameters, arguments)
 
-#define BEGINS(type, name, parameters, arguments)                                                  \
+#define BEGINS(type, name, parameters, arguments, refused)                                         \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		struct tine_record *record = tine_use_begin(copy, conn);                           \
-		type value = copy->real.name arguments;                                            \
+		type value;                                                                        \
                                                                                                    \
+		if (is_refused(record))                                                            \
+			return refused;                                                            \
+		value = copy->real.name arguments;                                                 \
 		tine_use_end(record);                                                              \
 		return value;                                                                      \
 	}
@@ -173,8 +176,11 @@ PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 int tine_wrap_PQsetClientEncoding(struct tine_copy *copy, PGconn *conn, const char *encoding)
 {
 	struct tine_record *record = tine_use_begin(copy, conn);
-	int rc = copy->real.PQsetClientEncoding(conn, encoding);
+	int rc;
 
+	if (is_refused(record))
+		return -1;
+	rc = copy->real.PQsetClientEncoding(conn, encoding);
 	if (record && record->session.is_open && rc == 0)
 		tine_journal_encoded(&record->session.journal, encoding);
 	tine_use_end(record);
