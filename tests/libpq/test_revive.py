@@ -39,7 +39,8 @@ def test_with_libtine(run):
     it is."""
     run([os.path.join(TESTS, 'linked')])
     forks = [line for line in run.log().splitlines() if ' fork' in line]
-    assert len(forks) == 1 and re.search(r'\] fork: parent \d+: severed 2 inherited', forks[0]), forks
+    assert len(forks) == 1, forks
+    assert re.search(r'\] fork: parent \d+: severed 2 inherited', forks[0]), forks
 
 
 def test_without_revive(cluster, run_on):
