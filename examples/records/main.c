@@ -50,6 +50,8 @@ static int command_help(const struct config *config, int argc, char **argv)
 
 static const struct command *find(const char *name)
 {
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
@@ -69,8 +71,12 @@ int main(int argc, char **argv)
 	char error[512];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!command || (argc > 2 && !command->takes_arguments))
-		return refuse(command ? "that command takes no arguments" : "no such command");
+	if (!command || (argc > 2 && !command->takes_arguments)) {
+		snprintf(error, sizeof(error),
+			 command ? "%.100s takes no arguments" : "there is no command %.100s",
+			 argv[1]);
+		return refuse(error);
+	}
 	if (command->run == command_help)
 		return command_help(NULL, 0, NULL);
 	if (sodium_init() < 0)

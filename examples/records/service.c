@@ -67,6 +67,8 @@ static int add_web(struct service *service, tine_error *error)
 	web.workers = 4;
 	web.threads = 16;
 	rc = tine_worker_config_env(&web, "web", error);
+	if (rc == 0 && web.workers == 0)
+		fprintf(stderr, "records: without web workers nobody answers who connects\n");
 	service->handlers = web.threads;
 	web.threads++; /* the loop */
 	return rc == 0 ? tine_master_add(service->master, "web", web_serve, service, &web, error)
@@ -86,6 +88,8 @@ static int add_task(struct service *service, tine_error *error)
 		task.workers = 2;
 	if (!getenv("TINE_TASK_THREADS"))
 		task.threads = 1;
+	if (rc == 0 && task.workers == 0)
+		fprintf(stderr, "records: without task workers jobs wait\n");
 	return rc == 0 ? tine_master_add(service->master, "task", task_serve, service, &task, error)
 		       : rc;
 }

@@ -45,8 +45,9 @@ static int read_arguments(struct wanted *wanted, int argc, char **argv)
 		else
 			return usage("an argument is not understood");
 	}
-	if (!wanted->name || !text_is_plain(wanted->name, 1, 64))
-		return usage("a user has a name of 1 to 64 bytes");
+	if (!wanted->name || !text_is_plain(wanted->name, 1, 64) ||
+	    !text_is_header_value(wanted->name))
+		return usage("a user has a name of 1 to 64 bytes, in one line");
 	if (wanted->role && role_find(wanted->role) == ROLE_NOBODY)
 		return usage("there is no such role");
 	return 0;
@@ -69,13 +70,16 @@ static char *read_password(const char *file)
 
 	if (file && fd >= 0)
 		close(fd);
+	/* A form has one line for it. */
 	if (password && length > 0 && password[length - 1] == '\n')
 		password[--length] = '\0';
-	if (password && strlen(password) == length && length >= PASSWORD_LEAST_BYTES &&
+	if (password && length > 0 && password[length - 1] == '\r')
+		password[--length] = '\0';
+	if (password && strcspn(password, "\r\n") == length && length >= PASSWORD_LEAST_BYTES &&
 	    length <= PASSWORD_MOST_BYTES)
 		return password;
 	fprintf(stderr,
-		password ? "records: a password has %d to %d bytes\n"
+		password ? "records: a password has %d to %d bytes, in one line\n"
 			 : "records: the password cannot be read\n",
 		PASSWORD_LEAST_BYTES, PASSWORD_MOST_BYTES);
 	forget(password, read_bytes);
@@ -106,8 +110,9 @@ static int store(tine_pool *pool, const struct wanted *wanted, const char *hash)
 		printf("%s: %s\n", wanted->name, role);
 		return 0;
 	}
-	fprintf(stderr, "records: create-user: %s: %s\n", tine_status_name(db.error.status),
-		db.error.text);
+	fprintf(stderr, "records: create-user: %s: %s%s\n", tine_status_name(db.error.status),
+		db.error.text,
+		strcmp(db.error.sqlstate, "42P01") == 0 ? "; records migrate makes it" : "");
 	return EXIT_NOT_DONE;
 }
 

@@ -98,11 +98,17 @@ def test_create_user(records, cluster, tmp_path):
     ((), 'good password'), (('a', 'b'), 'good password'),
     (('a', '--role', 'king'), 'good password'),
     (('a', '--password', 'secret'), 'good password'), (('a',), 'short'), (('a',), ''),
-    (('a',), 'x' * 1025), (('a', '--password-file', '/nowhere'), None), (('x' * 65,), 'password')])
+    (('a',), 'x' * 1025), (('a\nb',), 'good password'), (('a',), 'good\npassword'),
+    (('a', '--password-file', '/nowhere'), None), (('x' * 65,), 'password')])
 def test_what_is_no_user(records, words, given):
     done = records('create-user', *words, given=given)
     assert done.returncode == 100 and done.stderr.startswith('records: ')
     assert 'secret' not in done.stderr
+
+
+def test_a_user_without_tables(records):
+    done = records('create-user', 'a', given='good password')
+    assert done.returncode == 111 and 'records migrate' in done.stderr
 
 
 def test_without_a_database(records, cluster):
@@ -135,7 +141,14 @@ def test_settings_that_are_none(records, name, value, text):
 
 @pytest.mark.parametrize('words', [('none',), ('serve', 'x'), ('migrate', '--force')])
 def test_words_that_are_none(records, words):
-    assert records(*words).returncode == 100
+    done = records(*words)
+    assert done.returncode == 100 and words[0] in done.stderr
+
+
+@pytest.mark.parametrize('word', ['--help', '-h'])
+def test_help_is_found(records, word):
+    done = records(word)
+    assert done.returncode == 0 and done.stdout == records('help').stdout
 
 
 def test_help_has_every_setting(records):
