@@ -2,6 +2,7 @@
 #include "preload/bind.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -13,6 +14,10 @@ __thread bool tine_bind_pending;
 
 /* Threads that have entered dlopen() and not been seen since. */
 static atomic_int loading;
+
+/* A thread is in a look. */
+static atomic_bool looking;
+#define LOOK_PATIENCE_MS 200
 
 /* Bounds of the linker section of hooks.c; empty in programs that are linked without it. */
 extern const struct tine_hook __start_tine_hooks[] __attribute__((weak, visibility("hidden")));
@@ -78,15 +83,26 @@ bool tine_bind_may_protect(void)
 	return atomic_load(&loading) <= 0;
 }
 
+/* Not a mutex: who waits may be in a constructor, inside the dlopen() whose lock the other one
+ * wants to call dlsym(). So it does not wait for ever, and looks at its next hooked call. */
+static bool begin_look(void)
+{
+	for (int tries = 0; atomic_exchange(&looking, true); tries++) {
+		if (tries == LOOK_PATIENCE_MS)
+			return false;
+		poll(NULL, 0, 1);
+	}
+	return true;
+}
+
 void tine_bind_in_child(void)
 {
+	atomic_store(&looking, false);
 	atomic_store(&loading, tine_bind_pending);
 }
 
-void tine_bind_new_libraries(void)
+static void look(void)
 {
-	int saved_errno = errno;
-
 	if (tine_bind_pending)
 		atomic_fetch_sub(&loading, 1);
 	tine_bind_pending = false;
@@ -95,5 +111,15 @@ void tine_bind_new_libraries(void)
 	dl_iterate_phdr(visit, NULL);
 	if (tine_guard_level)
 		tine_guard_level->after_look();
+}
+
+void tine_bind_new_libraries(void)
+{
+	int saved_errno = errno;
+
+	if (begin_look()) {
+		look();
+		atomic_store(&looking, false);
+	}
 	errno = saved_errno;
 }

@@ -10,10 +10,11 @@
  * Only libraries named libpq are touched: they are the ones whose bytes matter. Why not LD_AUDIT,
  * which sees every binding: docs/design.md.
  *
- * Owns the linkage slots it has written; the loader never writes them again. Threads:
- * dl_iterate_phdr() takes the loader's lock for the walk; two threads that patch write the same
- * values. Fork: nothing to do. Not async-signal-safe, but only called in a thread that has just
- * been in dlopen().
+ * Owns the linkage slots it has written; the loader never writes them again. Threads: one looks at
+ * a time, from the first library to the last, since what is not seen in a look counts as unloaded;
+ * dl_iterate_phdr() takes the loader's lock for the walk only. Another one waits 200 ms at most,
+ * and else looks at its next hooked call. Fork: a child begins without a look. Not
+ * async-signal-safe, but only called in a thread that has just been in dlopen().
  */
 #ifndef TINE_PRELOAD_BIND_H
 #define TINE_PRELOAD_BIND_H

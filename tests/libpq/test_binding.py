@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from libpq.programs import TESTS
+
 PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -174,3 +176,41 @@ def test_postgresqls_own_programs(run, cluster, tmp_path, words):
         'PGHOST': params['host'], 'PGPORT': str(params['port']), 'PGUSER': params['user'],
         'PGPASSWORD': params['password'], 'PGDATABASE': params['dbname']})
     assert {copy for _function, copy in logins(run)} == {'libpq.so.5'}
+
+
+def looks(run, test, env):
+    done = run.start([os.path.join(TESTS, 'looks_test'), test], env=env)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return [line for line in run.log().splitlines() if 'the guard alone' in line]
+
+
+def test_several_threads_load_libraries(run, tmp_path):
+    copy = tmp_path / 'libpq-copy.so.5'
+    shutil.copy(system_libpq(), copy)
+    assert looks(run, 'several_threads_load_libraries', {'COPY': str(copy)}) == []
+
+
+def test_a_library_that_cannot_be_written_to(run):
+    said, = looks(run, 'guard_alone', {'NOT_WRITABLE': '1'})
+    assert 'EACCES' in said
+
+
+MANY = """\
+import ctypes, os, sys
+for name in sys.argv[1:]:
+    lib = ctypes.CDLL(name)
+    lib.PQconnectdb.restype = ctypes.c_void_p
+    conn = ctypes.c_void_p(lib.PQconnectdb(os.environ['CONNINFO'].encode()))
+    assert lib.PQstatus(conn) == 0
+    lib.PQfinish(conn)
+"""
+
+
+def test_more_copies_than_are_wrapped(run, tmp_path):
+    names = [tmp_path / ('libpq-%d.so.5' % i) for i in range(6)]
+    for name in names:
+        shutil.copy(system_libpq(), name)
+    run([PYTHON, '-c', MANY, *names])
+    assert [copy for _, copy in logins(run)] == [name.name for name in names[:4]]
+    said, = [line for line in run.log().splitlines() if 'the guard alone' in line]
+    assert 'libpq-4.so.5' in said

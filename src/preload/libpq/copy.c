@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/copy.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -49,6 +50,12 @@ static const struct tine_stub *find_stub(const char *name)
 static bool is_ours(const char *name)
 {
 	return strncmp(name, "PQ", 2) == 0 || strncmp(name, "lo_", 3) == 0;
+}
+
+/* Not what is found by calling a resolver (IFUNC). */
+static bool is_function(const ElfW(Sym) * symbol)
+{
+	return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC;
 }
 
 /* ---- which library is it -------------------------------------------------------------------- */
@@ -129,7 +136,7 @@ static bool read_real(struct tine_copy *copy, const struct tine_linkage *linkage
 		const ElfW(Sym) *symbol = &linkage->symbols[i];
 		const char *name = linkage->names + symbol->st_name;
 
-		if (symbol->st_shndx != SHN_UNDEF && is_ours(name))
+		if (is_function(symbol) && is_ours(name))
 			read_one(copy, name, (void *)(linkage->base + symbol->st_value));
 	}
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
@@ -184,7 +191,7 @@ static void write_symbols(const struct tine_copy *copy, const struct tine_linkag
 		ElfW(Sym) *symbol = (ElfW(Sym) *)&linkage->symbols[i];
 		const char *name = linkage->names + symbol->st_name;
 		const struct tine_stub *stub =
-			symbol->st_shndx != SHN_UNDEF && is_ours(name) ? find_stub(name) : NULL;
+			is_function(symbol) && is_ours(name) ? find_stub(name) : NULL;
 
 		if (stub)
 			*(volatile ElfW(Addr) *)&symbol->st_value =
@@ -257,21 +264,27 @@ static void wrap_new(const struct dl_phdr_info *library, const struct tine_linka
 	struct tine_copy *copy = free_place(library->dlpi_addr);
 	unsigned generation;
 
-	if (!copy)
+	if (!copy) {
+		tine_level_say_unwrapped(library->dlpi_name, "there are too many");
 		return;
+	}
 	generation = copy->generation + 1;
 	*copy = (struct tine_copy){ .number = (unsigned)(copy - tine_copies),
 				    .generation = generation };
 	note_range(library, copy);
 	note_name(copy, library->dlpi_name);
-	if (!read_real(copy, linkage))
+	if (!read_real(copy, linkage)) {
+		tine_level_say_unwrapped(library->dlpi_name, "it lacks functions");
 		return;
+	}
 	copy->loaded = copy->seen = true;
 	tine_linkage_slots(library, linkage, own_slot, copy);
-	if (wrap_symbols(library, copy, linkage))
+	if (wrap_symbols(library, copy, linkage)) {
 		news = true;
-	else
-		copy->loaded = false;
+		return;
+	}
+	tine_level_say_unwrapped(library->dlpi_name, strerrorname_np(errno) ?: "mprotect");
+	copy->loaded = false;
 }
 
 void tine_copy_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage)

@@ -18,10 +18,10 @@
  *
  * Why not LD_AUDIT, interposition or the callers' tables alone: docs/design.md.
  *
- * Owns the table of copies. Threads: written inside callbacks of dl_iterate_phdr(), whose lock
- * keeps writers apart; what a wrapper reads was written before anybody could reach it. Fork:
- * nothing to do, the child has the same libraries. A copy that was unloaded gives its place to the
- * next one, with another generation.
+ * Owns the table of copies. Threads: written in a look, and one thread looks at a time (bind.h);
+ * what a wrapper reads was written before anybody could reach it. Fork: nothing to do, the child
+ * has the same libraries. A copy that was unloaded gives its place to the next one, with another
+ * generation.
  */
 #ifndef TINE_PRELOAD_LIBPQ_COPY_H
 #define TINE_PRELOAD_LIBPQ_COPY_H

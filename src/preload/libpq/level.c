@@ -42,6 +42,21 @@ void tine_level_say_wrapped(unsigned rebound)
 	tine_guard_say(&text);
 }
 
+void tine_level_say_unwrapped(const char *path, const char *why)
+{
+	static atomic_flag is_said = ATOMIC_FLAG_INIT;
+	char line[TINE_LINE_MAX];
+	struct tine_text text;
+
+	if (tine_guard_is_quiet() || atomic_flag_test_and_set(&is_said))
+		return;
+	begin(&text, line);
+	tine_text_add_foreign(&text, path, strlen(path));
+	tine_text_add(&text, " cannot be wrapped, so its connections have the guard alone: ");
+	tine_text_add(&text, why);
+	tine_guard_say(&text);
+}
+
 void tine_level_say_login(const struct tine_copy *copy, const char *function)
 {
 	char line[TINE_LINE_MAX];

@@ -61,6 +61,9 @@ extern struct tine_level tine_level;
 /** Say, when wanted, which copies are wrapped. @param rebound slots that were changed for it */
 void tine_level_say_wrapped(unsigned rebound);
 
+/** Say, once, that a libpq has the guard alone. */
+void tine_level_say_unwrapped(const char *path, const char *why);
+
 enum tine_reopen_why {
 	TINE_REOPEN_NOT,
 	TINE_REOPEN_INHERITED, /* a parent's */
