@@ -373,6 +373,15 @@ TEST(pipeline)
 
 /* Several syncs that were sent together: what libpq says of the transaction is known at the last.
  */
+TEST(a_function_by_its_number)
+{
+	begin_session();
+	tine_journal_called(&journal);
+	answer(true, 'I');
+	check_obstacle(TINE_OBSTACLE_FUNCTION);
+	CHECK(!tine_journal_is_discardable(&journal));
+}
+
 TEST(pipeline_of_several_syncs)
 {
 	begin_session();
@@ -464,6 +473,8 @@ static const struct {
 	{ "select 'without an end", TINE_OBSTACLE_UNKNOWN, false },
 	{ "select 1 /* without an end", TINE_OBSTACLE_UNKNOWN, false },
 	{ "set standard_conforming_strings = off", TINE_OBSTACLE_UNKNOWN, false },
+	{ "set local standard_conforming_strings = off", TINE_OBSTACLE_UNKNOWN, false },
+	{ "set work_mem from current", TINE_OBSTACLE_UNKNOWN, false },
 	{ "create function f() returns int begin atomic select 1; end; set x = 1",
 	  TINE_OBSTACLE_UNKNOWN, false },
 };
@@ -647,8 +658,9 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(failed_setting_is_not_replayed), T(listening), T(prepared_statements),
 	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
 	    T(pipeline), T(pipeline_of_several_syncs), T(pipeline_whose_sync_fails),
-	    T(a_failed_block_that_goes_on), T(obstacles), T(lock_that_was_asked_for_in_vain_counts),
-	    T(sequences_are_no_obstacle), T(temporary_table_that_goes_with_its_transaction),
-	    T(custom_settings_stay_for_ever), T(set_config_as_frameworks_write_it),
-	    T(discard_all_forgets), T(encoding), T(strings_that_escape_by_themselves),
-	    T(more_than_it_keeps), T(lost_answer_is_no_answer))
+	    T(a_function_by_its_number), T(a_failed_block_that_goes_on), T(obstacles),
+	    T(lock_that_was_asked_for_in_vain_counts), T(sequences_are_no_obstacle),
+	    T(temporary_table_that_goes_with_its_transaction), T(custom_settings_stay_for_ever),
+	    T(set_config_as_frameworks_write_it), T(discard_all_forgets), T(encoding),
+	    T(strings_that_escape_by_themselves), T(more_than_it_keeps),
+	    T(lost_answer_is_no_answer))

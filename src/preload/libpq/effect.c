@@ -207,8 +207,7 @@ static bool take_setting(struct reader *reader)
 		advance(reader);
 	}
 	for (char *c = reader->key; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
+		*c += *c >= 'A' && *c <= 'Z' ? 'a' - 'A' : 0;
 	reader->effect.key = reader->key;
 	return true;
 }
@@ -290,7 +289,7 @@ static void set_authorization(struct reader *reader, bool is_local)
 
 static void set_named(struct reader *reader)
 {
-	if (!take_setting(reader)) {
+	if (!take_setting(reader) || is(reader, "FROM" /* CURRENT */)) {
 		reader->effect.kind = TINE_EFFECT_STRANGE;
 		return;
 	}
@@ -326,8 +325,10 @@ static void set(struct reader *reader)
 		set_named(reader);
 	if (strchr(reader->key, '.'))
 		tine_call_tell_custom(reader->key, reader->tell, reader->context);
-	/* Gone with its transaction. */
-	if (is_local && reader->effect.kind != TINE_EFFECT_STRANGE)
+	/* Gone with its transaction, but the texts until then are read by this one. */
+	if (is_local && strcmp(reader->key, "standard_conforming_strings") == 0)
+		reader->effect.kind = TINE_EFFECT_STRANGE;
+	else if (is_local && reader->effect.kind != TINE_EFFECT_STRANGE)
 		reader->effect.kind = TINE_EFFECT_NONE;
 }
 

@@ -289,6 +289,12 @@ void tine_journal_other(struct tine_journal *journal)
 	send_quiet(journal);
 }
 
+void tine_journal_called(struct tine_journal *journal)
+{
+	tine_item_obstacle(journal, TINE_OBSTACLE_FUNCTION, true);
+	send_quiet(journal);
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
 /* Of several statements, of which one failed, some may have been done for good: those that no

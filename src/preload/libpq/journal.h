@@ -80,9 +80,11 @@ void tine_journal_executed(struct tine_journal *journal, const char *name);
 /** A prepared statement to be closed: PQclosePrepared, PQsendClosePrepared. */
 void tine_journal_closed(struct tine_journal *journal, const char *name);
 
-/** Something that leaves no state that a text could show, but must be answered in its turn: a
- *  description, a function call by PQfn. */
+/** Something that leaves no state, but must be answered in its turn: a description. */
 void tine_journal_other(struct tine_journal *journal);
+
+/** A function by its number, PQfn(): it may do anything. */
+void tine_journal_called(struct tine_journal *journal);
 
 /* ---- how it ended --------------------------------------------------------------------------- */
 

@@ -163,6 +163,9 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 	case TINE_CLOSE:
 		tine_journal_closed(journal, statement->name);
 		break;
+	case TINE_FUNCTION:
+		tine_journal_called(journal);
+		break;
 	default:
 		tine_journal_other(journal);
 		break;
