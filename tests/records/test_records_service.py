@@ -73,6 +73,23 @@ def test_a_page_is_soft_and_the_cookie_stays(service, request):
             'page': 'home', 'user': 'editor', 'database': 'ok', 'status': '200'})
 
 
+def test_what_the_database_refuses_is_a_page(service):
+    """Not that it is away; and what it says is for the log."""
+    with service.visit('editor') as browser:
+        service.cluster.admin_sql('alter table lots rename to elsewhere')
+        try:
+            for answer, text in ((browser.get('/lots'), 'It cannot be shown'),
+                                 (browser.post('/lots', csrf=browser.csrf, number='2015-1',
+                                               title='x'), 'It was not stored')):
+                assert (answer.status, answer.marks()['database']) == (500, 'ok'), answer
+                assert text in answer.text and 'relation' not in answer.text
+        finally:
+            service.cluster.admin_sql('alter table elsewhere rename to lots')
+        assert browser.get('/lots').status == 200
+    wait_until(lambda: re.search('records: GET /lots: TINE_E_SQL 42P01: .*"lots" does not exist',
+                                 service.proc.text()))
+
+
 def test_a_login_says_why_it_cannot(service, away):
     with service.visit() as browser:
         answer = browser.login('editor', service.passwords['editor'])
