@@ -188,10 +188,9 @@ TEST(pipelines)
 {
 	PGconn *conn = play_open();
 
-	play_ask(
-		conn,
-		"create table if not exists sires (id int primary key); create table if not exists kids "
-		"(id int references sires deferrable initially deferred)");
+	play_ask(conn, "create table if not exists sires (id int primary key); "
+		       "create table if not exists kids "
+		       "(id int references sires deferrable initially deferred)");
 	expect_as_before("set work_mem = '7MB'|-|bad|-");
 	expect_as_before("set work_mem = '7MB'|bad|-|select 1|-");
 	expect_as_before("set work_mem = '7MB'|bad|-|set search_path = x|-");
