@@ -75,6 +75,7 @@ struct tine_settings {
 	int reset;
 	int pool_age_ms;
 	int acquire_timeout_ms;
+	int lend_after_ms; /* -1: not given, 0: off */
 	bool no_identity;
 	int demand_tls;
 	int connect_timeout_s;
@@ -83,6 +84,12 @@ struct tine_settings {
 	int keepalives_count;
 	int tcp_user_timeout_ms;
 };
+
+/* Before anything is set. */
+#define TINE_SETTINGS_NONE                                                                         \
+	{                                                                                          \
+		.lend_after_ms = -1                                                                \
+	}
 
 struct tine_option {
 	const char *name; /* as on the command line, without "--"; of a struct: the field's name */

@@ -50,6 +50,13 @@ static void choice_name(const struct tine_option *option, int number, char *ret,
 	snprintf(ret, size, "%.*s", (int)strcspn(name, ","), name);
 }
 
+/* Zero is what is not given, but where it means something else than the default. */
+static bool is_given(const struct tine_option *option, int value)
+{
+	return value > 0 || (value == 0 && option->type != TINE_OPTION_CHOICE &&
+			     option->minimum == 0 && strcmp(option->initial, "0") != 0);
+}
+
 /* What the libpq level reads: rows whose variable is of tine run alone. */
 static int export_option(const struct tine_option *option, const struct tine_settings *settings)
 {
@@ -59,7 +66,7 @@ static int export_option(const struct tine_option *option, const struct tine_set
 	if (option->type == TINE_OPTION_FLAG)
 		return set_flag(option->env, *(const bool *)field);
 	/* Not given: the level has the defaults. */
-	if (*(const int *)field == 0)
+	if (!is_given(option, *(const int *)field))
 		return unsetenv(option->env);
 	if (option->type == TINE_OPTION_CHOICE)
 		choice_name(option, *(const int *)field, text, sizeof(text));

@@ -43,7 +43,7 @@ static int check_stdout(int status)
 
 static int run_command(const struct tine_command *command, int argc, char **argv)
 {
-	struct tine_settings settings = { 0 };
+	struct tine_settings settings = TINE_SETTINGS_NONE;
 	char error[512];
 	int rest;
 

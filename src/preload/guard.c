@@ -130,7 +130,7 @@ static void read_settings(struct tine_settings *settings)
 	char error[256];
 
 	if (tine_option_environment(TINE_COMMAND_RUN, settings, error, sizeof(error)) < 0)
-		*settings = (struct tine_settings){ 0 };
+		*settings = (struct tine_settings)TINE_SETTINGS_NONE;
 	tine_sink_init(&sink, settings->log);
 	quiet = settings->quiet;
 	verbose = settings->verbose;
@@ -156,7 +156,7 @@ static bool hands_over(void)
 __attribute__((constructor)) static void start(void)
 {
 	int saved_errno = errno;
-	struct tine_settings settings = { 0 };
+	struct tine_settings settings = TINE_SETTINGS_NONE;
 
 	/* The loader keeps us out of setuid programs when our path has a slash; make sure. */
 	if (getauxval(AT_SECURE) || !__register_atfork || hands_over()) {

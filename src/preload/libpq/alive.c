@@ -78,6 +78,7 @@ static bool wants_ping(const struct tine_record *record, int64_t idle_ns)
 	int64_t learned_ns = tine_common_silence_ns(record) / 4 * 3;
 
 	return record->session.deaths != tine_common_deaths(record) ||
+	       tine_lend_is_due(record, tine_clock_coarse_ns()) ||
 	       idle_ns >= (learned_ns && learned_ns < tine_level.ping_idle_ns
 				   ? learned_ns
 				   : tine_level.ping_idle_ns);
@@ -102,10 +103,13 @@ static bool answers_ping(struct tine_reopening *work, int64_t idle_ns)
 /* What was lent we have closed ourselves, and told so. */
 static void note_end(const struct tine_record *record, enum tine_cause cause)
 {
+	bool is_lent = tine_lend_is_due(record, tine_clock_coarse_ns());
+
 	if (!record->used_ns)
 		return;
-	tine_budget_ended(record, cause);
-	tine_common_died(record);
+	tine_budget_ended(record, is_lent ? TINE_CAUSE_IDLE : cause);
+	if (!is_lent)
+		tine_common_died(record);
 }
 
 static enum tine_reopen_why judge(struct tine_reopening *work)
@@ -145,6 +149,8 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent)
 			tine_reopen(&work, why);
 		else
 			tine_reopen_leave(&work);
+		if (record->lending.is_told)
+			tine_lend_look(record);
 		record->inside = false;
 	}
 	errno = saved_errno;

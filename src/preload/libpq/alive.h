@@ -9,6 +9,9 @@
  * connection to the server was found dead since, by any process of the tree; how long is learned
  * from connections that died so (common.h).
  *
+ * Where the server may be about to end the session for its idle time, as it was told to (lend.h),
+ * it is asked as well; that it has done so makes no other one suspect.
+ *
  * Only a connection that is idle, outside a transaction and of a pipeline is judged. What is not
  * alive is opened anew (reopen.h) if its session can be had again, and else left to libpq, which
  * reports it as lost.
@@ -20,6 +23,7 @@
 #define TINE_PRELOAD_LIBPQ_ALIVE_H
 
 #include "base/clock.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/record.h"
 
 #define TINE_ALIVE_FRESH_NS (10 * (int64_t)TINE_NS_PER_MS)
@@ -30,8 +34,10 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent);
 
 static inline bool tine_alive_is_fresh(const struct tine_record *record)
 {
-	return !tine_record_inherited(record) &&
-	       tine_clock_coarse_ns() - record->used_ns < TINE_ALIVE_FRESH_NS;
+	int64_t now_ns = tine_clock_coarse_ns();
+
+	return !tine_record_inherited(record) && now_ns - record->used_ns < TINE_ALIVE_FRESH_NS &&
+	       !tine_lend_is_due(record, now_ns);
 }
 
 /** Note what the server says of itself, to see later that it has become another. */

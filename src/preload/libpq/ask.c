@@ -38,8 +38,13 @@ static bool flush(const struct tine_record *record, int64_t until_ns)
 	return left == 0;
 }
 
-/* @return 1 a result that is good, 0 no more, -1 an error or too late */
-static int next_result(const struct tine_record *record, int64_t until_ns)
+struct answer {
+	int rows;
+	bool has_error;
+};
+
+/* @return 1 a result, 0 no more, -1 too late, or nothing that an answer begins with */
+static int next_result(const struct tine_record *record, int64_t until_ns, struct answer *ret)
 {
 	const struct tine_real *real = &record->copy->real;
 	ExecStatusType status;
@@ -52,22 +57,33 @@ static int next_result(const struct tine_record *record, int64_t until_ns)
 	if (!result)
 		return 0;
 	status = real->PQresultStatus(result);
+	ret->rows += real->PQntuples(result);
+	ret->has_error |= status == PGRES_FATAL_ERROR;
 	real->PQclear(result);
 	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
-			       status == PGRES_EMPTY_QUERY
+			       status == PGRES_EMPTY_QUERY || status == PGRES_FATAL_ERROR
 		       ? 1
+		       : -1;
+}
+
+int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *step,
+		  int64_t until_ns)
+{
+	const struct tine_real *real = &record->copy->real;
+	int was_nonblocking = real->PQisnonblocking(record->conn), next = -1;
+	struct answer answer = { 0 };
+
+	if (real->PQsetnonblocking(record->conn, 1) == 0 && send_step(record, step) &&
+	    flush(record, until_ns))
+		while ((next = next_result(record, until_ns, &answer)) > 0)
+			;
+	real->PQsetnonblocking(record->conn, was_nonblocking);
+	return next == 0 && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
+		       ? answer.rows
 		       : -1;
 }
 
 bool tine_ask(struct tine_record *record, const struct tine_journal_step *step, int64_t until_ns)
 {
-	const struct tine_real *real = &record->copy->real;
-	int was_nonblocking = real->PQisnonblocking(record->conn), next = -1;
-
-	if (real->PQsetnonblocking(record->conn, 1) == 0 && send_step(record, step) &&
-	    flush(record, until_ns))
-		while ((next = next_result(record, until_ns)) > 0)
-			;
-	real->PQsetnonblocking(record->conn, was_nonblocking);
-	return next == 0 && real->PQstatus(record->conn) == CONNECTION_OK;
+	return tine_ask_rows(record, step, until_ns) >= 0;
 }

@@ -16,4 +16,9 @@
  *          unknown state and to be given up */
 bool tine_ask(struct tine_record *record, const struct tine_journal_step *step, int64_t until_ns);
 
+/** The same. @return how many rows were answered, -1 where that says false. After an error that was
+ *  answered the connection is idle, as after any statement */
+int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *step,
+		  int64_t until_ns);
+
 #endif

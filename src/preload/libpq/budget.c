@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "preload/fdtable.h"
 #include "preload/keep.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/watch.h"
 #include "preload/report.h"
@@ -276,6 +277,12 @@ bool tine_budget_admit_again(struct tine_record *record, bool is_brief, char *re
 	return admit(&record->claim, within_ns, ret_text, size);
 }
 
+bool tine_budget_is_limited(const struct tine_record *record)
+{
+	return is_on && has_permit(record) &&
+	       atomic_load(tine_permit_fair_share(&board)) != UINT32_MAX;
+}
+
 void tine_budget_ended(const struct tine_record *record, enum tine_cause cause)
 {
 	if (has_permit(record))
@@ -317,18 +324,6 @@ bool tine_budget_is_wanted(const struct tine_record *record)
 }
 
 /* ---- lending -------------------------------------------------------------------------------- */
-
-/* A notification would be missed. */
-static bool listens(const struct tine_record *record)
-{
-	struct tine_journal_walk walk = { 0 };
-	struct tine_journal_step step;
-
-	while (tine_journal_next(&record->session.journal, &walk, &step))
-		if (!step.name && strncasecmp(step.sql, "listen", strlen("listen")) == 0)
-			return true;
-	return false;
-}
 
 /* Idle, and what was done to the session can be done again. */
 static bool may_be_lent(const struct tine_record *record)
@@ -383,7 +378,7 @@ void tine_budget_used(struct tine_record *record)
 	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
 	    atomic_load_explicit(fair, memory_order_relaxed))
 		return;
-	if (may_be_lent(record) && !listens(record) &&
+	if (may_be_lent(record) && !tine_lend_listens(record) &&
 	    tine_permit_is_too_much(&board, record->claim.permit, false) && !is_watched(record))
 		lend(record);
 }

@@ -52,6 +52,9 @@ void tine_budget_again(struct tine_record *record);
 /* The end of the session cannot be seen: its number is not its own any more. */
 #define TINE_BUDGET_UNSEEN (-2)
 
+/** Has it a permit of a budget that others may be in need of? */
+bool tine_budget_is_limited(const struct tine_record *record);
+
 /** For people: the connection has come to an end, and why. */
 void tine_budget_ended(const struct tine_record *record, enum tine_cause cause);
 

@@ -20,6 +20,7 @@
  *	park.c          ... the pool; dress.c makes libpq's side new, cancel.c knows PGcancels
  *	aside.c         ... what a parked one must not stand in the way of
  *	budget.c        ... permits of the board, and lending
+ *	lend.c          ... lending by who does nothing; foresee.c reads what is about to be sent
  *	await.c         ... a connect that waits for it, while its program does not
  *	policy.c        ... what is filled in and what is demanded
  *	record.c        PGconn -> what is known of it

@@ -8,6 +8,7 @@
 #include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/gate.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/policy.h"
 
@@ -18,6 +19,7 @@ bool tine_login_start(const struct tine_settings *settings)
 	bool has_pool = tine_park_start(settings);
 	bool has_budget = tine_budget_start(settings);
 
+	tine_lend_start(settings);
 	has_policy = tine_policy_start(settings, has_budget);
 	is_on = has_pool || has_budget || has_policy;
 	return is_on;
@@ -200,6 +202,7 @@ void tine_login_done(struct tine_record *record, bool ok)
 	if (!ok)
 		return;
 	tine_session_begin(record);
+	tine_lend_begin(record);
 	tine_park_born(record);
 }
 

@@ -16,6 +16,7 @@
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/reopen.h"
 
 /* An answer to DISCARD ALL, or to a question whether somebody is there. */
@@ -407,7 +408,7 @@ bool tine_park_keep(struct tine_record *record)
 	    !tine_journal_is_discardable(&record->session.journal))
 		return false;
 	if (needs_reset(record)) {
-		if (!real->PQsendQuery(record->conn, "DISCARD ALL") ||
+		if (!real->PQsendQuery(record->conn, tine_lend_reset_sql(record)) ||
 		    real->PQflush(record->conn) != 0)
 			return false;
 		stay->is_reset = true;

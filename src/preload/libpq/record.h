@@ -45,6 +45,17 @@ struct tine_await {
 	bool is_nonblocking; /* the program has said so already */
 };
 
+/* What the server of the session has been told of its end: see lend.h. */
+struct tine_lending {
+	bool is_able;   /* it can be told */
+	bool is_told;   /* it ends the session when it is idle for long */
+	bool is_unsure; /* it was told otherwise in a transaction, or could not be */
+	bool is_reset;  /* RESET ALL is under way: it has to be told again */
+	bool is_looked; /* whether an event loop watches it */
+	bool is_never;  /* of this connection: one does */
+	int64_t heard_ns; /* when the server heard the program last, or later; coarse */
+};
+
 struct tine_record {
 	PGconn *conn;
 	struct tine_copy *copy;
@@ -57,6 +68,7 @@ struct tine_record {
 	struct tine_await await; /* where stay.place is TINE_STAY_QUEUED */
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
 	struct tine_seat *seat;  /* NULL without one */
+	struct tine_lending lending;
 	char *refusal;           /* why it was never opened; ours, NULL else */
 };
 

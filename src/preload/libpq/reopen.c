@@ -14,6 +14,7 @@
 #include "preload/libpq/budget.h"
 #include "preload/libpq/cancel.h"
 #include "preload/libpq/gate.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/login.h"
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
@@ -180,6 +181,9 @@ static bool open_in_place(struct tine_reopening *work)
 	tine_cancel_renew(record);
 	tine_watch_again(record->session.fd, work->watches, work->watches_count);
 	record->copy->real.PQsetnonblocking(record->conn, work->is_nonblocking);
+	record->lending.is_never |= work->watches_count > 0;
+	/* The limit of the program's own comes after it. */
+	tine_lend_begin(record);
 	if (!restore(record, until_ns)) {
 		tine_keep_sever(record->session.fd);
 		record->session.is_open = false;

@@ -5,6 +5,7 @@
 #include "preload/libpq/alive.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/common.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -25,6 +26,8 @@ static struct tine_record *begin(const struct tine_copy *copy, PGconn *conn, boo
 		tine_session_settle(record);
 	if (tine_level.revive && !tine_alive_is_fresh(record))
 		tine_alive_ensure(record, is_sent);
+	if (record->lending.is_told)
+		record->lending.heard_ns = tine_clock_coarse_ns();
 	if (record->seat)
 		tine_budget_say_busy(record);
 	return record;
@@ -42,6 +45,8 @@ static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *c
 
 	if (record)
 		tine_park_make_way(statement);
+	if (record && record->lending.is_told)
+		tine_lend_before(record, statement);
 	return record;
 }
 
@@ -83,6 +88,8 @@ void tine_use_end(struct tine_record *record)
 	record->used_ns = tine_clock_coarse_ns();
 	if (record->copy->real.PQstatus(record->conn) != CONNECTION_OK)
 		note_loss(record);
+	if (record->lending.is_told)
+		tine_lend_after(record);
 	if (record->seat)
 		tine_budget_used(record);
 }
@@ -171,6 +178,31 @@ PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 	if (record && record->copy == copy && !record->inside)
 		tine_use_answer(record, result);
 	return result;
+}
+
+int tine_wrap_PQconsumeInput(struct tine_copy *copy, PGconn *conn)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	if (record && record->copy == copy && !record->inside && record->lending.is_told) {
+		tine_guard_enter();
+		tine_lend_hear(record);
+	}
+	return copy->real.PQconsumeInput(conn);
+}
+
+int tine_wrap_PQenterPipelineMode(struct tine_copy *copy, PGconn *conn)
+{
+	struct tine_record *record = tine_use_begin(copy, conn);
+	int rc;
+
+	if (is_refused(record))
+		return 0;
+	if (record && record->lending.is_told)
+		tine_lend_never(record);
+	rc = copy->real.PQenterPipelineMode(conn);
+	tine_use_end(record);
+	return rc;
 }
 
 int tine_wrap_PQsetClientEncoding(struct tine_copy *copy, PGconn *conn, const char *encoding)

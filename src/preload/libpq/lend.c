@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "preload/libpq/lend.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/peek.h"
+#include "preload/fdtable.h"
+#include "preload/libpq/alive.h"
+#include "preload/libpq/ask.h"
+#include "preload/libpq/budget.h"
+#include "preload/libpq/foresee.h"
+#include "preload/libpq/watch.h"
+
+/* As libtine's lend_after_ms. */
+#define AFTER_MS 30000
+#define LEAST_MS 1000
+#define LATE_MS 2000
+
+#define ANSWER_NS (10 * (int64_t)TINE_NS_PER_S)
+
+/* A pooler has made up the process that it says the session is of. Servers before PostgreSQL 14 do
+ * not know the setting. */
+#define TELL                                                                                       \
+	"SELECT pg_catalog.set_config(name, '%d', false) FROM pg_catalog.pg_settings WHERE name "  \
+	"= 'idle_session_timeout' AND setting = '0' AND source IN ('default', 'configuration "     \
+	"file') AND pg_catalog.pg_backend_pid() = %d"
+
+#define UNTELL "SET idle_session_timeout = 0"
+
+/* Only what we have told: the program may have set another one since. */
+#define UNTELL_OURS                                                                                \
+	"SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = " \
+	"'idle_session_timeout' AND setting = '%d' AND source = 'session'"
+
+/* What DISCARD ALL does, which cannot be sent together with anything else. */
+#define RESET                                                                                      \
+	"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; "    \
+	"SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD "        \
+	"SEQUENCES; SET idle_session_timeout = %d"
+
+int64_t tine_lend_quiet_ns;
+
+static int after_ms;
+static char untell_ours[sizeof(UNTELL_OURS) + 12], reset[sizeof(RESET) + 12];
+
+void tine_lend_start(const struct tine_settings *settings)
+{
+	after_ms = settings->lend_after_ms < 0 ? AFTER_MS : settings->lend_after_ms;
+	if (!after_ms || !tine_level.revive)
+		return;
+	if (after_ms < LEAST_MS)
+		after_ms = LEAST_MS;
+	tine_lend_quiet_ns = (after_ms / 4 < LATE_MS ? after_ms - after_ms / 4
+						     : after_ms - LATE_MS) *
+			     (int64_t)TINE_NS_PER_MS;
+	snprintf(untell_ours, sizeof(untell_ours), UNTELL_OURS, after_ms);
+	snprintf(reset, sizeof(reset), RESET, after_ms);
+}
+
+/* ---- telling -------------------------------------------------------------------------------- */
+
+static int ask(struct tine_record *record, const char *sql)
+{
+	struct tine_journal_step step = { .sql = sql };
+	bool was_inside = record->inside;
+	int rows;
+
+	record->inside = true;
+	rows = tine_ask_rows(record, &step, tine_clock_ns() + ANSWER_NS);
+	record->inside = was_inside;
+	/* Its answer would be taken for one to the program. */
+	if (rows < 0 && record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+		shutdown(record->copy->real.PQsocket(record->conn), SHUT_RDWR);
+	return rows;
+}
+
+static bool is_replication(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	PQconninfoOption *options = real->PQconninfo(record->conn);
+	const PQconninfoOption *option = options;
+	bool is_it;
+
+	while (option && option->keyword && strcmp(option->keyword, "replication") != 0)
+		option++;
+	is_it = !option || (option->keyword && option->val && *option->val);
+	real->PQconninfoFree(options);
+	return is_it;
+}
+
+static bool may_tell(const struct tine_record *record)
+{
+	const char *version =
+		record->copy->real.PQparameterStatus(record->conn, "server_version");
+
+	/* "9.6", or "1.18.0/bouncer": no server whose number has one digit knows it. */
+	return tine_lend_quiet_ns && !record->lending.is_never && tine_budget_is_limited(record) &&
+	       version && version[0] >= '1' && version[0] <= '9' && version[1] >= '0' &&
+	       version[1] <= '9' && (version[0] > '1' || version[1] >= '4') &&
+	       !is_replication(record);
+}
+
+/* @return is it told now, and was not? */
+static bool tell(struct tine_record *record)
+{
+	char sql[sizeof(TELL) + 24];
+
+	snprintf(sql, sizeof(sql), TELL, after_ms, record->copy->real.PQbackendPID(record->conn));
+	return ask(record, sql) > 0;
+}
+
+bool tine_lend_listens(const struct tine_record *record)
+{
+	struct tine_journal_walk walk = { 0 };
+	struct tine_journal_step step;
+
+	while (tine_journal_next(&record->session.journal, &walk, &step))
+		if (!step.name && strncasecmp(step.sql, "listen", strlen("listen")) == 0)
+			return true;
+	return false;
+}
+
+void tine_lend_begin(struct tine_record *record)
+{
+	struct tine_lending *lending = &record->lending;
+
+	*lending = (struct tine_lending){ .is_never = lending->is_never };
+	if (!may_tell(record) || tine_lend_listens(record))
+		return;
+	lending->heard_ns = tine_clock_coarse_ns();
+	lending->is_able = lending->is_told = tell(record);
+}
+
+/* ---- telling otherwise ---------------------------------------------------------------------- */
+
+static void untell(struct tine_record *record)
+{
+	struct tine_lending *lending = &record->lending;
+
+	if (tine_record_inherited(record) || !record->session.is_open)
+		return;
+	switch (record->copy->real.PQtransactionStatus(record->conn)) {
+	case PQTRANS_IDLE:
+		lending->is_told = ask(record, lending->is_unsure ? untell_ours : UNTELL) < 0;
+		lending->is_unsure = lending->is_told;
+		break;
+	case PQTRANS_INTRANS:
+		lending->is_unsure = true;
+		ask(record, UNTELL);
+		break;
+	default:
+		lending->is_unsure = true;
+		break;
+	}
+}
+
+void tine_lend_before(struct tine_record *record, const struct tine_statement *statement)
+{
+	switch (tine_foresee(&record->session.journal, statement)) {
+	case TINE_FORESEEN_TIE:
+		untell(record);
+		break;
+	case TINE_FORESEEN_RESET:
+		record->lending.is_reset = true;
+		break;
+	case TINE_FORESEEN_NOTHING:
+		break;
+	}
+}
+
+void tine_lend_never(struct tine_record *record)
+{
+	untell(record);
+}
+
+void tine_lend_after(struct tine_record *record)
+{
+	const struct tine_session *session = &record->session;
+
+	if (record->copy->real.PQtransactionStatus(record->conn) != PQTRANS_IDLE || session->due)
+		return;
+	/* The second is for what was not foreseen. */
+	if (record->lending.is_unsure ||
+	    tine_journal_obstacle(&session->journal) != TINE_OBSTACLE_NONE)
+		untell(record);
+	else if (record->lending.is_reset)
+		tell(record);
+	record->lending.is_reset = false;
+}
+
+/* ---- who looks at it while it is idle -------------------------------------------------------- */
+
+void tine_lend_look(struct tine_record *record)
+{
+	struct tine_watch watches[TINE_WATCHES];
+
+	if (record->lending.is_looked || !tine_fd_watched)
+		return;
+	record->lending.is_looked = true;
+	if (tine_watch_find(record->session.fd, record->session.inode, watches) <= 0)
+		return;
+	record->lending.is_never = true;
+	untell(record);
+}
+
+void tine_lend_hear(struct tine_record *record)
+{
+	if (!tine_lend_is_due(record, tine_clock_coarse_ns()) || tine_record_inherited(record) ||
+	    record->copy->real.PQtransactionStatus(record->conn) != PQTRANS_IDLE ||
+	    !tine_session_holds(record) || tine_peek(record->session.fd) == 0)
+		return;
+	record->lending.is_never = true;
+	tine_alive_ensure(record, true);
+}
+
+/* ---- the pool ------------------------------------------------------------------------------- */
+
+const char *tine_lend_reset_sql(struct tine_record *record)
+{
+	struct tine_lending *lending = &record->lending;
+
+	if (!lending->is_able || lending->is_never)
+		return "DISCARD ALL";
+	lending->heard_ns = tine_clock_coarse_ns();
+	lending->is_told = true;
+	lending->is_unsure = false;
+	return reset;
+}
