@@ -54,7 +54,8 @@ def test_two_masters_of_one_name_share_one_budget(cluster, boards):
 
 @pytest.mark.parametrize('transport', ['unix', 'tls'])
 def test_the_permits_of_killed_workers_come_back(cluster, boards, transport):
-    tree = Tree(environment(boards, cluster.conninfo(transport), budget=4), 8, 3, 3, 60)
+    # Held for long enough that who waits for one wants another.
+    tree = Tree(environment(boards, cluster.conninfo(transport), budget=4), 8, 3, 30, 60)
     sampler = Sampler(cluster)
     for _ in range(7):
         until = time.monotonic() + 0.3
@@ -189,8 +190,9 @@ def test_an_outage_seen_by_one_is_known_to_all(boards):
 
 def test_after_an_outage_everybody_is_served_soon(boards):
     with Cluster(max_connections=100) as server:
+        # Held for long enough that who waits for one wants another.
         tree = Tree(environment(boards, server.conninfo('tls'), budget=16, connect_retry='yes'),
-                    8, 2, 2, 14)
+                    8, 2, 30, 14)
         sampler = Sampler(server)
         while sampler.sample() < 16 and tree.running():
             pass
