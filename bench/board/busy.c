@@ -6,10 +6,12 @@
  *	busy fresh|parked|lent PROCESSES BUDGET HOLD_MS ROUNDS
  *
  * The idle processes have never used a connection; or each has used its fair share and gave it
- *back, just now; or longer ago than lend_after_ms. A checkout lasts HOLD_MS on average. Prints for
- *each round, on a new board: "open", the connections that the busy one had after a while, "parked",
- * those that the others had when it began, "wait", how long another process waited for its first
- * connection meanwhile, and "alone", how long a first connection takes that nothing delays.
+ * back, just now; or longer ago than lend_after_ms. A checkout lasts HOLD_MS on average. Prints for
+ * each round, on a new board: "open", the connections that the busy one had after a while,
+ * "parked", those that the others had when it began, "wait", how long another process waited for
+ * its first connection meanwhile, "beside", how long a connect took then that needs no permit,
+ * "lent", how many connections the busy one closed for the other, and "alone", a first connection
+ * that nothing delays.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@
 #define SETTLE_MS 1000
 #define LEND_AFTER_MS 1000
 
-enum order { USE_SHARE = 1, BE_BUSY, TAKE_ONE };
+enum order { USE_SHARE = 1, BE_BUSY, TELL_LENT, TAKE_ONE };
 
 struct worker {
 	pid_t pid;
@@ -34,6 +36,7 @@ struct worker {
 static tine_pool *pool;
 static int budget, fair_share, hold_ms;
 static bool parks, lends;
+static int64_t lent; /* by the busy one, of its connections */
 
 static void open_pool(int round)
 {
@@ -82,6 +85,11 @@ static void take_samples(struct bench_samples *open)
 		bench_samples_add(open, bench_status(pool).open);
 		bench_sleep_ns(5 * BENCH_NS_PER_MS);
 	}
+	/* When all are done it gives back what is not its share, which nobody waits for. */
+	while (!atomic_load(&bench_stop)) {
+		lent = (int64_t)bench_status(pool).closed[TINE_CAUSE_LENT];
+		bench_sleep_ns(5 * BENCH_NS_PER_MS);
+	}
 }
 
 /* One thread looks, the others work. */
@@ -114,6 +122,17 @@ static int64_t take_one(void)
 	return took_ns;
 }
 
+/* Outside the budget, and where the other comes: the processors and the server are as busy. */
+static int64_t connect_beside(void)
+{
+	int64_t began_ns = bench_now_ns(), took_ns;
+	PGconn *pg = bench_connect();
+
+	took_ns = bench_now_ns() - began_ns;
+	PQfinish(pg);
+	return took_ns;
+}
+
 static int64_t obey(enum order order)
 {
 	switch (order) {
@@ -122,6 +141,8 @@ static int64_t obey(enum order order)
 		return bench_status(pool).open;
 	case BE_BUSY:
 		return be_busy();
+	case TELL_LENT:
+		return lent;
 	default:
 		return take_one();
 	}
@@ -208,9 +229,12 @@ static void take_round(int processes, int round)
 		bench_sleep_ns(2 * LEND_AFTER_MS * BENCH_NS_PER_MS);
 	tell(&workers[0], BE_BUSY);
 	bench_sleep_ns(SETTLE_MS * BENCH_NS_PER_MS);
+	bench_print("beside", (double)connect_beside());
 	tell(&workers[processes], TAKE_ONE);
 	bench_print("wait", (double)hear(&workers[processes]));
 	bench_print("open", (double)hear(&workers[0]));
+	tell(&workers[0], TELL_LENT);
+	bench_print("lent", (double)hear(&workers[0]));
 	bench_print("parked", (double)kept);
 	end(workers, processes + 1);
 	bench_print("alone", (double)take_one());

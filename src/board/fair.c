@@ -2,11 +2,15 @@
 /*
  * Who has too much. A process that is idle does nothing, so it cannot give back what it keeps: it
  * must not keep what others are entitled to, which is the budget divided by the processes that use
- * connections. While it works it may have more, and gives back when others are in need.
+ * connections. While it works it may have more, and gives back when others are in need, as many as
+ * are in need: each costs it a connect, at the time when the other connects.
  */
 #include "base/clock.h"
 #include "board/permit.h"
 #include "board/word.h"
+
+/* What a farewell takes at the most, and the clock of the seats is behind by. */
+#define CLOSING_NS (TINE_PERMIT_CLOSED_MS * (int64_t)TINE_NS_PER_MS)
 
 /* A process with its fair share that waits for more gets what others do not use. Only when it has
  * waited for so long do they give it something: each connection that changes hands costs a connect.
@@ -91,6 +95,24 @@ static int unclaimed(const struct tine_board *board, const struct tine_count *ha
 	return sum;
 }
 
+/* On their way to who waits: the server is told, and its end is waited for. Without them all that
+ * came back meanwhile would be closed for the same one that waits. Who is stopped in the middle
+ * does not count for long. */
+static int closing(const struct tine_board *board, int64_t now_ns)
+{
+	const struct tine_board_layout *map = board->map;
+	int sum = 0, permits = tine_used(&map->permits_used, TINE_BOARD_PERMITS);
+
+	for (int i = 0; i < permits; i++) {
+		const struct tine_seat *seat = &map->seats[i];
+
+		if (atomic_load_explicit(&seat->state, memory_order_relaxed) == TINE_SEAT_CLOSING)
+			sum += atomic_load_explicit(&seat->since_ns, memory_order_relaxed) >
+			       now_ns - CLOSING_NS;
+	}
+	return sum;
+}
+
 static bool had_its_slice(const struct tine_board *board, int permit, int64_t now_ns)
 {
 	return atomic_load_explicit(&board->map->seats[permit].opened_ns, memory_order_relaxed) <
@@ -111,7 +133,8 @@ bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool ha
 		return false;
 	share = have.limit / live ? have.limit / live : 1;
 	/* What is free, or will be in a moment, is on its way to who waits. */
-	supply = (have.free > have.reserved ? have.free - have.reserved : 0) + have.limbo;
+	supply = (have.free > have.reserved ? have.free - have.reserved : 0) + have.limbo +
+		 closing(board, now_ns);
 	if (have.own > share)
 		return supply < pressing(board, &have, share, now_ns) ||
 		       (!has_use && supply < unclaimed(board, &have, share));

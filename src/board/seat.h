@@ -2,8 +2,8 @@
 /*
  * A seat: what the owner of a permit tells of its connection, for people. Lies in the segment, or
  * in memory of one's own where there is no board. Written with plain stores by the owner alone,
- * also on the path that is taken each time. Nobody decides by it, but whether it is worth asking
- * the kernel about the socket (ended.c).
+ * also on the path that is taken each time. Nobody decides by it who may connect; only whether it
+ * is worth asking the kernel about the socket (ended.c), and what will be free soon (fair.c).
  */
 #ifndef TINE_BOARD_SEAT_H
 #define TINE_BOARD_SEAT_H

@@ -276,6 +276,30 @@ TEST(more_than_the_fair_share_is_wanted_while_others_wait)
 	tine_board_close(&one);
 }
 
+/* ... or several would be closed for one that waits. */
+TEST(what_is_being_closed_is_on_its_way_to_who_waits)
+{
+	struct tine_board one, two;
+	struct tine_seat *seat;
+
+	join_twice(&one, &two, "closing", 4);
+	rig_take(&one, 4);
+	seat = tine_permit_seat(&one, 0);
+	CHECK_INT(tine_waiter_enter(&two), ==, 0);
+	CHECK(tine_permit_is_too_much(&one, 3, true));
+	tine_seat_set(seat, TINE_SEAT_CLOSING, tine_clock_coarse_ns());
+	CHECK(!tine_permit_is_too_much(&one, 3, true));
+	CHECK_INT(tine_waiter_enter(&two), ==, 1);
+	CHECK(tine_permit_is_too_much(&one, 3, true));
+	tine_seat_set(tine_permit_seat(&one, 1), TINE_SEAT_CLOSING, tine_clock_coarse_ns());
+	CHECK(!tine_permit_is_too_much(&one, 3, true));
+	/* Whoever does that has been stopped. */
+	tine_seat_set(seat, TINE_SEAT_CLOSING, tine_clock_coarse_ns() - TINE_NS_PER_S);
+	CHECK(tine_permit_is_too_much(&one, 3, true));
+	tine_board_close(&two);
+	tine_board_close(&one);
+}
+
 TEST(who_waits_at_its_ceiling_wants_nothing)
 {
 	struct tine_board one, two;
@@ -309,4 +333,5 @@ CHECK_TABLE(T(the_budget_is_a_cap), T(without_a_budget_there_are_all_seats),
 	    T(a_lowered_budget_holds_while_more_are_in_use),
 	    T(a_lowered_budget_holds_between_processes), T(holders_are_named_the_others_first),
 	    T(more_than_the_fair_share_is_wanted_while_others_wait),
+	    T(what_is_being_closed_is_on_its_way_to_who_waits),
 	    T(who_waits_at_its_ceiling_wants_nothing), T(a_seat_is_there_without_a_permit))
