@@ -113,6 +113,7 @@ static void fork_meanwhile(void *(*meanwhile)(void *unused))
 	pthread_t threads[THREADS];
 	pid_t pid;
 
+	PLAY_FORKS_WITH_THREADS();
 	for (int i = 0; i < THREADS; i++)
 		CHECK_INT(pthread_create(&threads[i], NULL, meanwhile, NULL), ==, 0);
 	for (int i = 0; i < FORKS; i++) {
@@ -263,6 +264,7 @@ TEST(with_handlers_that_lock)
 	pthread_t thread;
 	pid_t pid;
 
+	PLAY_FORKS_WITH_THREADS();
 	CHECK_INT(pthread_atfork(take_own, give_own, give_own), ==, 0);
 	CHECK_INT(pthread_create(&thread, NULL, connect_with_a_lock, NULL), ==, 0);
 	for (int i = 0; i < 10; i++) {

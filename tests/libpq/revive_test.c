@@ -496,6 +496,7 @@ TEST(fork_while_another_thread_reopens)
 	pthread_t thread;
 	pid_t pid;
 
+	PLAY_FORKS_WITH_THREADS();
 	CHECK_INT(pthread_create(&thread, NULL, lose_and_ask, NULL), ==, 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		pid = fork();
