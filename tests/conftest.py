@@ -39,6 +39,14 @@ def redis():
 
 
 @pytest.fixture
+def boards(tmp_path):
+    """Each test has boards of its own."""
+    directory = tmp_path / 'boards'
+    directory.mkdir(mode=0o700)
+    return str(directory)
+
+
+@pytest.fixture
 def tine():
     """tine_command(*options): the words that put a command under `tine run`."""
     if not os.access(procs.tine_path(), os.X_OK):

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
-"""What the tests of the board share: trees of processes with libtine, and who counts sessions."""
+"""What the tests of the board share: trees of processes with libtine."""
 import os
 import re
 import signal
 import subprocess
 import threading
-
-import psycopg2
 
 from support import procs
 
@@ -69,51 +67,3 @@ class Tree:
         if self.running():
             self.process.kill()
         self._reader.join(60)
-
-
-class Sampler:
-    """Counts the server's sessions of a user while something runs."""
-
-    def __init__(self, cluster):
-        self.connection = psycopg2.connect(cluster.conninfo('unix', application_name='sampler'))
-        self.connection.autocommit = True
-        self.most = self.samples = 0
-        self.names = set()
-
-    def sample(self):
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT application_name FROM pg_stat_activity WHERE backend_type ="
-                           " 'client backend' AND application_name <> 'sampler'")
-            names = [name for name, in cursor.fetchall()]
-        self.most = max(self.most, len(names))
-        self.samples += 1
-        self.names.update(names)
-        return len(names)
-
-    def active(self, statement):
-        """How many sessions are at work on a statement with these words."""
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query"
-                           " LIKE %s AND pid <> pg_backend_pid()", ('%' + statement + '%',))
-            return cursor.fetchone()[0]
-
-    def watch(self, *trees):
-        while any(tree.running() for tree in trees):
-            self.sample()
-        self.connection.close()
-
-    def __enter__(self):
-        """Sample in a thread for as long as the `with` block lasts."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample_on, daemon=True)
-        self._thread.start()
-        return self
-
-    def _sample_on(self):
-        while not self._over.is_set():
-            self.sample()
-
-    def __exit__(self, *exc):
-        self._over.set()
-        self._thread.join(30)
-        self.connection.close()

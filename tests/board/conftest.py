@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""A server with room for what a budget must keep out, and boards of a test's own."""
+"""A server with room for what a budget must keep out, and boards of which none may be left."""
 import os
 
 import pytest
@@ -14,9 +14,7 @@ def cluster():
 
 
 @pytest.fixture
-def boards(tmp_path):
-    """Each test has boards of its own; none is left behind."""
-    directory = tmp_path / 'boards'
-    directory.mkdir(mode=0o700)
-    yield str(directory)
-    assert os.listdir(directory) == []
+def boards(boards):
+    """None is left behind."""
+    yield boards
+    assert os.listdir(boards) == []

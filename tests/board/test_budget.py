@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from boardtools import TINE, Sampler, Tree, environment
+from boardtools import TINE, Tree, environment
 from support import procs
 from support.cluster import Cluster
+from support.sampler import Sampler
 
 
 def test_a_tree_never_has_more_than_its_budget_and_uses_all_of_it(cluster, boards):

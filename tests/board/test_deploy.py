@@ -5,12 +5,13 @@ import http.client
 import os
 import shutil
 import signal
-import threading
 
 import pytest
 
-from boardtools import TINE, Sampler, environment, forget
+from boardtools import TINE, environment, forget
 from support import procs
+from support.repeated import Repeated
+from support.sampler import Sampler
 
 WORKERS, THREADS = 3, 4
 # What it needs, and no more.
@@ -23,32 +24,20 @@ def installed():
         pytest.skip('gunicorn is not installed')
 
 
-class Load:
+class Load(Repeated):
     """Clients that ask all the time; what they were answered."""
 
     def __init__(self, port, clients=BUDGET + 4):
+        super().__init__(*[self._ask_on] * clients)
         self.port, self.pids, self.refused, self.failed = port, set(), 0, []
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._over.set()
-        for thread in self._threads:
-            thread.join(60)
 
     def _ask_on(self):
-        while not self._over.is_set():
-            try:
-                self._ask()
-            except (OSError, http.client.HTTPException):
-                # A worker that leaves ends connections that it has not read from.
-                self.refused += 1
-                self._over.wait(0.01)
+        try:
+            self._ask()
+        except (OSError, http.client.HTTPException):
+            # A worker that leaves ends connections that it has not read from.
+            self.refused += 1
+            self.over.wait(0.01)
 
     def _ask(self):
         connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=40)

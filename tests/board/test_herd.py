@@ -6,9 +6,10 @@ import signal
 
 import pytest
 
-from boardtools import Sampler, Tree, environment, forget
+from boardtools import Tree, environment, forget
 from support.cluster import Cluster
 from support.procs import wait_until
+from support.sampler import Sampler
 
 WORKERS, THREADS = 8, 10
 RECEIVED = re.compile(r'\[(\d+)\] .*connection received')

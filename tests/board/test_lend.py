@@ -8,9 +8,10 @@ import signal
 
 import pytest
 
-from boardtools import Sampler, forget
+from boardtools import forget
 from support.libtine import Error, Pool
 from support.procs import wait_until
+from support.sampler import Sampler
 
 LEND = {'lend_after_ms': '1s', 'name': 'lend', 'max_overflow': 0, 'pool_size': 8,
         'acquire_timeout_ms': '15s'}

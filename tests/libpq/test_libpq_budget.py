@@ -5,13 +5,12 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 
-import psycopg2
 import pytest
 
 from support import procs
 from support.cluster import Cluster
+from support.sampler import Sampler
 
 from test_pool import PYTHON, STEPS, environment, steps
 
@@ -23,41 +22,6 @@ TREE = os.path.join(BUILD, 'tests', 'board', 'tree')
 def server():
     with Cluster(max_connections=60) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def boards(tmp_path):
-    """Each test has boards of its own."""
-    directory = tmp_path / 'boards'
-    directory.mkdir(mode=0o700)
-    return str(directory)
-
-
-class Census:
-    """The most sessions of the user that the server had at one time."""
-
-    def __init__(self, server):
-        self.most = 0
-        self._over = threading.Event()
-        self._conn = psycopg2.connect(host=server.socket_dir, port=server.port, user='postgres',
-                                      dbname='app')
-        self._conn.autocommit = True
-        self._thread = threading.Thread(target=self._count, daemon=True)
-
-    def _count(self):
-        with self._conn.cursor() as cursor:
-            while not self._over.wait(0.002):
-                cursor.execute("select count(*) from pg_stat_activity where usename = 'app'")
-                self.most = max(self.most, cursor.fetchone()[0])
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._over.set()
-        self._thread.join()
-        self._conn.close()
 
 
 WORKERS = '''
@@ -104,7 +68,7 @@ sys.exit(sum(os.waitpid(pid, 0)[1] != 0 for pid in children))
 def test_workers_share_a_budget(server, boards, options, way):
     budget = options[1]
     env = environment(server, TINE_BOARD_DIRECTORY=boards)
-    with Census(server) as census:
+    with Sampler(server) as census:
         done = subprocess.run([*procs.tine_command('--quiet', *options), PYTHON, '-c', WORKERS,
                                '6', '15', way], env=env, text=True, capture_output=True,
                               timeout=300)
@@ -200,7 +164,7 @@ print(status(stays) == 0)
 @pytest.mark.parametrize('program', [TASKS, THREADS], ids=['tasks', 'threads'])
 def test_nobody_is_held_up_by_who_waits(server, boards, program, options):
     budget = options[1]
-    with Census(server) as census:
+    with Sampler(server) as census:
         done = subprocess.run(
             [*procs.tine_command('--quiet', '--acquire-timeout', '60s', *options), PYTHON, '-c',
              program], text=True, capture_output=True, timeout=50,
@@ -307,7 +271,7 @@ def test_name_leads_to_the_process(server, boards):
 
 def test_libtine_counts_once(server, boards):
     env = environment(server, TINE_BOARD_DIRECTORY=boards, TINE_CONNINFO=server.conninfo())
-    with Census(server) as census:
+    with Sampler(server) as census:
         done = subprocess.run([*procs.tine_command('--budget', 2, '--pool', 2), TREE, '2', '2',
                                '1', '1'], env=env, text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -5,10 +5,10 @@ import os
 import re
 import signal
 import socket
-import threading
 
 from support import procs
 from support.procs import wait_until
+from support.repeated import Repeated
 
 PROGRAM = os.path.join(os.path.dirname(procs.tine_path()), 'tests', 'prefork', 'crew')
 FIELD = re.compile(r'(\w+)=(.*?)(?= \w+=|$)')
@@ -173,31 +173,19 @@ def receive(connection):
         return data.decode().strip()
 
 
-class Load:
+class Load(Repeated):
     """Clients that ask without pause, in threads; every answer is kept."""
 
     def __init__(self, crew, clients=4, command='pid'):
+        super().__init__(*[self._ask] * clients)
         self._crew, self._command = crew, command
         self.answers, self.failures = [], []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
-    def _run(self):
-        while not self._stop.is_set():
-            try:
-                answer = self._crew.ask(self._command)
-            except OSError as err:
-                self.failures.append(repr(err))
-                continue
-            (self.answers if re.fullmatch(r'\d+ web/\d+ \d+', answer) else
-             self.failures).append(answer)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def _ask(self):
+        try:
+            answer = self._crew.ask(self._command)
+        except OSError as err:
+            self.failures.append(repr(err))
+            return
+        (self.answers if re.fullmatch(r'\d+ web/\d+ \d+', answer) else
+         self.failures).append(answer)

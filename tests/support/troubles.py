@@ -8,10 +8,11 @@ import contextlib
 import os
 import random
 import signal
-import threading
 import time
 
 import psycopg2
+
+from .repeated import Repeated
 
 # Of a server that is to be killed and to have what it acknowledged, which a Cluster does without.
 DURABLE = {'synchronous_commit': 'on', 'full_page_writes': 'on'}
@@ -20,34 +21,6 @@ TERMINATE = ("with sessions as (select pid from pg_stat_activity where usename =
              "backend_type = 'client backend') "
              "select pid, pg_terminate_backend(pid) from (select pid from sessions where "
              "(select count(*) from sessions) > %s order by random() limit 1) one")
-
-
-class Repeated(threading.Thread):
-    """act() each interval_s, for the time of a `with` block; what it raises is raised there."""
-
-    def __init__(self, act, interval_s):
-        super().__init__(daemon=True)
-        self.count = 0
-        self._act, self._interval_s = act, interval_s
-        self._stop_now = threading.Event()
-        self._error = None
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._stop_now.set()
-        self.join()
-        if self._error and exc[0] is None:
-            raise self._error
-
-    def run(self):
-        try:
-            while not self._stop_now.wait(self._interval_s):
-                self.count += bool(self._act())
-        except Exception as err:
-            self._error = err
 
 
 @contextlib.contextmanager
@@ -63,7 +36,7 @@ def terminated_backends(cluster, interval_s=0.1, spared=0):
             cursor.execute(TERMINATE, [spared])
             return cursor.fetchall()
     try:
-        with Repeated(act, interval_s) as repeated:
+        with Repeated(act, interval_s=interval_s) as repeated:
             yield repeated
     finally:
         conn.close()
@@ -77,7 +50,7 @@ def killed_workers(service, interval_s=1.0, kind='web'):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
         return workers
-    return Repeated(act, interval_s)
+    return Repeated(act, interval_s=interval_s)
 
 
 class Window:

@@ -23,6 +23,8 @@ import urllib.parse
 from collections import Counter
 from dataclasses import dataclass
 
+from .repeated import Repeated
+
 NO_ANSWER_S = 30    # a request without an answer for so long has failed
 AGAIN_MOST = 3      # on a machine that is slow enough the next worker can be killed too
 RETRY_PAUSE_S = 0.05
@@ -317,7 +319,7 @@ READERS = (read_lot, read_lot, read_document, read_home)
 WRITES = ('document', 'note', 'lot')
 
 
-class Load:
+class Load(Repeated):
     """Readers and writers in threads, for the time of a `with` block.
 
         with Load(world) as load:
@@ -329,35 +331,24 @@ class Load:
         self.world = world
         self.tally = Tally()
         self.writes = []
-        self._pause_s = pause_s
         self._turn = threading.Condition()
         self._asked = Counter()     # requests that are under way, by the id of their tally
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(at,), daemon=True)
-                         for at in range(readers)]
-        self._threads += [threading.Thread(target=self._write, args=(at,), daemon=True)
-                          for at in range(writers)]
-        self._broken = []
         # One login for all of a role: the passwords' hashes are not what is to be looked at.
         reader, editor = (world.service.browser(role) for role in ('reader', 'editor'))
         self._browsers = [(reader if at < readers else editor).twin()
-                          for at in range(len(self._threads))]
+                          for at in range(readers + writers)]
         reader.close()
         editor.close()
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
+        super().__init__(*[self._reads(at, browser) if at < readers else
+                           self._writes(at - readers, browser)
+                           for at, browser in enumerate(self._browsers)], interval_s=pause_s)
 
     def __exit__(self, *exc):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        for browser in self._browsers:
-            browser.close()
-        if self._broken and exc[0] is None:
-            raise self._broken[0]
+        try:
+            super().__exit__(*exc)
+        finally:
+            for browser in self._browsers:
+                browser.close()
 
     def turn(self):
         """Begin a new tally; the one so far, with all that was asked in its time."""
@@ -379,31 +370,22 @@ class Load:
                 self._asked[id(tally)] -= 1
                 self._turn.notify_all()
 
-    def _read(self, at):
+    def _reads(self, at, browser):
         def ask():
             with self._asking() as tally:
-                READERS[at % len(READERS)](self._browsers[at], self.world, tally)
-        self._guarded(ask)
+                READERS[at % len(READERS)](browser, self.world, tally)
+        return ask
 
-    def _guarded(self, step):
-        try:
-            while not self._stop.is_set():
-                step()
-                self._stop.wait(self._pause_s)
-        except Exception as err:  # a mistake here must not look like a load without failures
-            self._broken.append(err)
-
-    def _write(self, at):
+    def _writes(self, at, browser):
         kinds = itertools.cycle(WRITES[at % len(WRITES):] + WRITES[:at % len(WRITES)])
-        browser = self._browsers[len(self._browsers) - 1 - at]
-        self._guarded(lambda: self._store(browser, next(kinds)))
+        return lambda: self._store(browser, next(kinds))
 
     def _store(self, browser, kind):
         """One thing, until it is acknowledged or the load ends."""
         write = Write(kind, secrets.token_hex(8), '%s-%s' % (kind[:3], secrets.token_hex(12)))
         number = self.world.next_number() if kind == 'lot' else None
         self.writes.append(write)
-        while not write.stored and not (self._stop.is_set() and write.attempts):
+        while not write.stored and not (self.over.is_set() and write.attempts):
             with self._asking() as tally:
                 answer = send(browser, self.world, write, number)
                 write.attempts += 1
