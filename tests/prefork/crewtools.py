@@ -74,7 +74,8 @@ class Crew:
     def events(self):
         """All hooks so far, in the order in which they ran."""
         with open(self._trace, encoding='utf-8', errors='replace') as file:
-            return [parse(line) for line in file.read().splitlines()]
+            # The last line can be half written.
+            return [parse(line) for line in file.read().split('\n')[:-1]]
 
     def hooks(self, *names, **fields):
         """Those with one of the names and such fields."""
