@@ -62,7 +62,10 @@ def test_the_permits_of_killed_workers_come_back(cluster, boards, transport):
         until = time.monotonic() + 0.3
         while time.monotonic() < until:
             sampler.sample()
-        os.kill(tree.workers()[0], signal.SIGKILL)
+        victim = tree.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        # A dead one is a child until its parent looks.
+        procs.wait_until(lambda gone=victim: gone not in tree.workers())
     alone = time.monotonic()
     # All it has threads for is its own again.
     while sampler.sample() != 3:
@@ -148,7 +151,8 @@ def test_the_statement_of_a_killed_worker_ends(cluster, boards, reset):
     try:
         procs.wait_until(lambda: sampler.active('pg_sleep'), what='the statement')
         os.kill(tree.workers()[0], signal.SIGKILL)
-        procs.wait_until(lambda: sampler.sample() == 0, timeout=10, what='the end of the session')
+        procs.wait_until(lambda: sampler.sample() == 0, timeout=30, what='the end of the session')
+        tree.end()
     finally:
         tree.kill()
     sampler.connection.close()
@@ -193,7 +197,7 @@ def test_after_an_outage_everybody_is_served_soon(boards):
     with Cluster(max_connections=100) as server:
         # Held for long enough that who waits for one wants another.
         tree = Tree(environment(boards, server.conninfo('tls'), budget=16, connect_retry='yes'),
-                    8, 2, 30, 14)
+                    8, 2, 100, 60)
         sampler = Sampler(server)
         while sampler.sample() < 16 and tree.running():
             pass
@@ -207,11 +211,12 @@ def test_after_an_outage_everybody_is_served_soon(boards):
             served = {name.split('[')[-1] for name in sampler.names}
             first = first or (served and time.monotonic())
         all_served = time.monotonic()
+        tree.finish()
         sampler.watch(tree)
         tree.end()
     assert len(served) == 8
-    assert first - back < 1.5
-    assert all_served - back < 3
+    assert first - back < 3
+    assert all_served - back < 5
     assert sampler.most <= 16
 
 
