@@ -113,22 +113,29 @@ TEST(a_directory_that_is_not_ours_alone_is_refused)
 	rmdir(path);
 }
 
+static bool say(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool said = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return said;
+}
+
 /* A mount of ours alone; as an ordinary user, in a namespace where we are root. */
 static bool mount_small(const char *path)
 {
-	char map[32];
-	int fd;
+	char users[32], groups[32];
 	uid_t user = geteuid();
 
+	snprintf(users, sizeof(users), "0 %u 1", user);
+	snprintf(groups, sizeof(groups), "0 %u 1", getegid());
 	if (unshare(user ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) < 0)
 		return false;
-	if (user) {
-		snprintf(map, sizeof(map), "0 %u 1", user);
-		fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, map, strlen(map)) < 0)
-			return false;
-		close(fd);
-	}
+	if (user && !(say("/proc/self/uid_map", users) && say("/proc/self/setgroups", "deny") &&
+		      say("/proc/self/gid_map", groups)))
+		return false;
 	return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("tmpfs", path, "tmpfs", 0, "size=256k,mode=0700") == 0;
 }
