@@ -1,71 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* What a session's journal makes of the statements that were sent on it. */
-#include "preload/libpq/journal.h"
-
-#include "support/check.h"
-
-static struct tine_journal journal;
-static char transaction;
-
-static void begin_session(void)
-{
-	tine_journal_clear(&journal);
-	tine_journal_init(&journal, true, "UTF8");
-	transaction = 'I';
-}
-
-static void answer(bool ok, char now)
-{
-	transaction = now;
-	tine_journal_answered(&journal, ok, now);
-}
-
-/* Sent and done, in the transaction or out of it, as before. */
-static void done(const char *sql)
-{
-	tine_journal_sent(&journal, sql);
-	answer(true, transaction);
-}
-
-static void done_then(const char *sql, char now)
-{
-	tine_journal_sent(&journal, sql);
-	answer(true, now);
-}
-
-static void failed(const char *sql)
-{
-	tine_journal_sent(&journal, sql);
-	answer(false, transaction == 'I' ? 'I' : 'E');
-}
-
-/* The steps of the replay with " | " between them; a protocol's prepared statement as name=sql. */
-static const char *replay(void)
-{
-	static char text[4096];
-	struct tine_journal_walk walk = { 0 };
-	struct tine_journal_step step;
-	size_t length = 0;
-
-	text[0] = '\0';
-	while (tine_journal_next(&journal, &walk, &step))
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s%s%s",
-					   length ? " | " : "", step.name ? step.name : "",
-					   step.name ? "=" : "", step.sql);
-	return text;
-}
-
-static void check_state(const char *expected)
-{
-	CHECK_STR(replay(), expected);
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)), "nothing");
-}
-
-static void check_obstacle(enum tine_obstacle expected)
-{
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)),
-		  tine_obstacle_text(expected));
-}
+#include "unit/journal.h"
 
 TEST(new_session_is_clean)
 {
@@ -344,33 +279,6 @@ TEST(prepared_setting_is_set_when_executed)
 	check_obstacle(TINE_OBSTACLE_UNKNOWN);
 }
 
-TEST(pipeline)
-{
-	begin_session();
-	tine_journal_sent(&journal, "begin");
-	tine_journal_sent(&journal, "select 1");
-	tine_journal_prepared(&journal, "p", "set a = 1", 0, NULL);
-	tine_journal_executed(&journal, "p");
-	tine_journal_sent(&journal, "commit");
-	for (int i = 0; i < 5; i++)
-		answer(true, 'A');
-	tine_journal_synced(&journal, 'I');
-	check_state("set a = 1 | p=set a = 1");
-	/* One that fails takes those with it that are not in a transaction of their own. */
-	tine_journal_sent(&journal, "set b = 1");
-	tine_journal_sent(&journal, "bad");
-	tine_journal_sent(&journal, "set c = 1");
-	answer(true, 'A');
-	answer(false, 'A');
-	answer(false, 'A');
-	tine_journal_synced(&journal, 'I');
-	check_state("set a = 1 | p=set a = 1");
-	tine_journal_sent(&journal, "set d = 1");
-	answer(true, 'A');
-	tine_journal_synced(&journal, 'I');
-	check_state("set a = 1 | set d = 1 | p=set a = 1");
-}
-
 /* Several syncs that were sent together: what libpq says of the transaction is known at the last.
  */
 TEST(a_function_by_its_number)
@@ -380,48 +288,6 @@ TEST(a_function_by_its_number)
 	answer(true, 'I');
 	check_obstacle(TINE_OBSTACLE_FUNCTION);
 	CHECK(!tine_journal_is_discardable(&journal));
-}
-
-TEST(pipeline_of_several_syncs)
-{
-	begin_session();
-	tine_journal_sent(&journal, "set a = 1");
-	tine_journal_sent(&journal, "set b = 1");
-	tine_journal_sent(&journal, "bad");
-	tine_journal_sent(&journal, "begin");
-	tine_journal_sent(&journal, "set c = 1");
-	tine_journal_sent(&journal, "commit");
-	tine_journal_sent(&journal, "begin");
-	tine_journal_sent(&journal, "set d = 1");
-	tine_journal_sent(&journal, "commit");
-	answer(true, 'A');
-	tine_journal_synced(&journal, 'A');
-	answer(true, 'A');
-	answer(false, 'A');
-	tine_journal_synced(&journal, 'A');
-	answer(true, 'A');
-	answer(true, 'A');
-	tine_journal_synced(&journal, 'A');
-	/* A deferred constraint was violated. */
-	answer(false, 'A');
-	tine_journal_synced(&journal, 'A');
-	for (int i = 0; i < 3; i++)
-		answer(true, 'A');
-	tine_journal_synced(&journal, 'I');
-	check_state("set a = 1 | set d = 1");
-}
-
-TEST(pipeline_whose_sync_fails)
-{
-	begin_session();
-	tine_journal_sent(&journal, "set a = 1");
-	tine_journal_sent(&journal, "set b = 1");
-	answer(true, 'A');
-	tine_journal_sync_failed(&journal);
-	tine_journal_synced(&journal, 'A');
-	answer(true, 'A');
-	tine_journal_synced(&journal, 'I');
-	check_state("set b = 1");
 }
 
 /* What cannot be is not believed. */
@@ -657,7 +523,7 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(savepoints), T(chained_transactions), T(several_statements_are_one_transaction),
 	    T(failed_setting_is_not_replayed), T(listening), T(prepared_statements),
 	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
-	    T(pipeline), T(pipeline_of_several_syncs), T(pipeline_whose_sync_fails),
+
 	    T(a_function_by_its_number), T(a_failed_block_that_goes_on), T(obstacles),
 	    T(lock_that_was_asked_for_in_vain_counts), T(sequences_are_no_obstacle),
 	    T(temporary_table_that_goes_with_its_transaction), T(custom_settings_stay_for_ever),
