@@ -20,6 +20,14 @@ static int refuse(char error[JOB_ERROR_BYTES], const char *text)
 	return -1;
 }
 
+/* The parser cites what it did not like, and that may be anything. */
+static void show_controls(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
 bool job_is_good(const char *kind, const json_t *payload, char error[JOB_ERROR_BYTES])
 {
 	char number[LOT_NUMBER_BYTES];
@@ -48,6 +56,7 @@ int job_read(struct job *job, const char *text, size_t length, char error[JOB_ER
 	if (!job->json) {
 		snprintf(error, JOB_ERROR_BYTES, "line %d is not JSON that is taken here: %.*s",
 			 why.line, (int)text_fit(why.text, JOB_ERROR_BYTES / 2), why.text);
+		show_controls(error);
 		return -1;
 	}
 	if (!json_is_object(job->json))

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from support import procs
 from support.s3 import Bucket
 
 from recordstools import LIMIT, newest, stored, upload
@@ -197,6 +198,14 @@ def test_fields_that_are_too_large(stores, browser):
     assert answer.status == 413
 
 
+def nothing_unread(port):
+    """Has the service read all that was sent to this port?"""
+    with open('/proc/net/tcp', encoding='ascii') as table:
+        rows = [line.split() for line in list(table)[1:]]
+    ends = [row for row in rows if any(end.endswith(':%04X' % port) for end in row[1:3])]
+    return all(row[4] == '00000000:00000000' for row in ends if row[3] == '01')
+
+
 def test_many_at_once_do_not_fill_the_disk(stores, browser):
     """Of more than eight of the largest to a worker, some are told to come again."""
     page = browser.get('/documents')
@@ -214,6 +223,7 @@ def test_many_at_once_do_not_fill_the_disk(stores, browser):
             conn.putheader(*header)
         conn.endheaders(body[:-10])
         conns.append((conn, body[-10:]))
+    procs.wait_until(lambda: nothing_unread(stores.service.port), what='all is read')
     for conn, rest in conns:
         conn.send(rest)
     answers = [conn.getresponse().status for conn, _ in conns]

@@ -283,7 +283,7 @@ static void wrap_new(const struct dl_phdr_info *library, const struct tine_linka
 		news = true;
 		return;
 	}
-	tine_level_say_unwrapped(library->dlpi_name, strerrorname_np(errno) ?: "mprotect");
+	tine_level_say_unwrapped(library->dlpi_name, strerror(errno));
 	copy->loaded = false;
 }
 
