@@ -63,10 +63,9 @@ static bool loss_is_explained(const struct held *held)
 {
 	const struct backend *backend = backend_at(held->backend);
 
-	/* It may have been on the list of sessions before its owner, perhaps stopped, knew of it.
-	 */
+	/* It may have been there before its owner, stopped for up to two seconds, knew of it. */
 	return atomic_load(&backend->terminated_ns) >= held->opened_ns - 5 * SECOND ||
-	       outage_explains(held->opened_ns);
+	       outage_explains(held->opened_ns - 2 * SECOND);
 }
 
 static _Noreturn void lost_without_cause(const struct held *held, const char *what,
