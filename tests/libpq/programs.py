@@ -11,6 +11,16 @@ from support import procs
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATH = '/usr/bin:/usr/sbin:/bin:/sbin'
 PYTHON = '/usr/bin/python3'
+# The beginning of programs that ask on one connection.
+OPEN = """\
+import os, time, psycopg2
+conn = psycopg2.connect(os.environ['CONNINFO'])
+conn.autocommit = True
+cursor = conn.cursor()
+def ask(sql='select pg_backend_pid()'):
+    cursor.execute(sql)
+    return cursor.fetchone()[0] if cursor.description else None
+"""
 TESTS = os.path.join(os.path.dirname(procs.tine_path()), 'tests', 'libpq')
 
 

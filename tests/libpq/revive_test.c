@@ -346,12 +346,22 @@ TEST(cancelled_after_the_end)
 	PQfreeCancel(cancel);
 }
 
+/* The child is done, and the statement that its parent had under way was not cancelled. */
+static void expect_uncancelled(PGconn *conn, pid_t pid)
+{
+	PGresult *result;
+
+	check_child(pid);
+	result = PQgetResult(conn);
+	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
+	PQclear(result);
+}
+
 /* ... and not the parent's. */
 TEST(cancelled_in_a_child)
 {
 	PGconn *conn = play_open();
 	PGcancel *cancel = PQgetCancel(conn);
-	PGresult *result;
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -361,18 +371,14 @@ TEST(cancelled_in_a_child)
 		_exit(0);
 	}
 	CHECK(PQsendQuery(conn, "select pg_sleep(2)"));
-	check_child(pid);
-	result = PQgetResult(conn);
-	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
-	PQclear(result);
+	expect_uncancelled(conn, pid);
 }
 
 /* What a child makes of a connection that it has not used yet cancels nothing. */
 TEST(cancelled_in_a_child_before_its_use)
 {
-	PGconn *conn = play_open();
-	char error[256];
-	PGresult *result;
+	PGconn *conn = play_open(), *other;
+	char error[256], sql[128];
 	int go[2];
 	pid_t pid;
 
@@ -390,13 +396,15 @@ TEST(cancelled_in_a_child_before_its_use)
 		_exit(0);
 	}
 	CHECK(PQsendQuery(conn, "select pg_sleep(2)"));
-	/* The server has begun with it. */
-	poll(NULL, 0, 200);
+	other = play_open();
+	snprintf(sql, sizeof(sql),
+		 "select count(*) from pg_stat_activity where pid = %d and state = 'active'",
+		 PQbackendPID(conn));
+	while (play_number(other, sql) == 0)
+		poll(NULL, 0, 1);
+	PQfinish(other);
 	CHECK_INT(write(go[1], "x", 1), ==, 1);
-	check_child(pid);
-	result = PQgetResult(conn);
-	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
-	PQclear(result);
+	expect_uncancelled(conn, pid);
 }
 
 /* A child that watches over its parent's statement, with what the parent gave it. */

@@ -4,18 +4,11 @@ import time
 
 import pytest
 
-from libpq.programs import Failed
+from libpq.programs import OPEN, Failed
 from support.cluster import Cluster
 from support.proxy import Proxy
 
-OPEN = """\
-import os, time, psycopg2
-conn = psycopg2.connect(os.environ['CONNINFO'])
-conn.autocommit = True
-cursor = conn.cursor()
-def ask(sql='select pg_backend_pid()'):
-    cursor.execute(sql)
-    return cursor.fetchone()[0] if cursor.description else None
+ASKS = OPEN + """\
 ask()
 time.sleep(0.02)
 """
@@ -34,7 +27,7 @@ def member(remote, tmp_path):
     def start(conninfo, *options, name='tree'):
         python = remote(conninfo, '--quiet', '--budget', '20', '--name', name, *options,
                         env={'TINE_BOARD_DIRECTORY': str(directory)})
-        python(OPEN)
+        python(ASKS)
         return python
     return start
 

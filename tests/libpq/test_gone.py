@@ -6,18 +6,11 @@ import time
 
 import pytest
 
-from libpq.programs import Failed
+from libpq.programs import OPEN, Failed
 from support import procs
 from support.cluster import Cluster
 
-OPEN = """\
-import os, time, psycopg2
-conn = psycopg2.connect(os.environ['CONNINFO'])
-conn.autocommit = True
-cursor = conn.cursor()
-def ask(sql='select pg_backend_pid()'):
-    cursor.execute(sql)
-    return cursor.fetchone()[0] if cursor.description else None
+ASKS = OPEN + """\
 def timed(sql='select 1'):
     start = time.monotonic()
     try:
@@ -34,7 +27,7 @@ time.sleep(0.02)
 @pytest.mark.parametrize('fault', ['fin', 'rst'])
 def test_cut_while_idle(proxy, remote, transport, fault):
     python = remote(proxy.conninfo(transport))
-    python(OPEN)
+    python(ASKS)
     for _ in range(3):
         before = python('ask()')
         getattr(proxy, fault)()
@@ -50,7 +43,7 @@ def test_dropped_in_silence(proxy, remote, transport):
     """The next packet is answered by RST, as NAT gateways do: only a ping finds that out before a
     statement is on its way."""
     python = remote(proxy.conninfo(transport), '--ping-idle', '30ms')
-    python(OPEN)
+    python(ASKS)
     for _ in range(3):
         before = python('ask()')
         proxy.drop_idle()
@@ -62,7 +55,7 @@ def test_dropped_in_silence(proxy, remote, transport):
 def test_dropped_without_a_ping(proxy, remote):
     """What the test above shows is the ping's doing; and the second one is made good."""
     python = remote(proxy.conninfo('tls'))
-    python(OPEN)
+    python(ASKS)
     proxy.drop_idle()
     time.sleep(0.1)
     with pytest.raises(Failed, match='OperationalError|DatabaseError'):
@@ -72,7 +65,7 @@ def test_dropped_without_a_ping(proxy, remote):
 def test_a_ping_that_nobody_answers(proxy, remote):
     """Old connections are black holes, new ones work: 2 s for the ping, and the statement runs."""
     python = remote(proxy.conninfo('tls'), '--ping-idle', '30ms')
-    python(OPEN)
+    python(ASKS)
     before = python('ask()')
     proxy.blackhole(old_only=True)
     time.sleep(0.1)
@@ -84,7 +77,7 @@ def test_a_ping_that_nobody_answers(proxy, remote):
 def test_no_server_for_a_new_one(proxy, remote):
     """It is lost then, as without tine; and libpq closes what is its own, and nothing else."""
     python = remote(proxy.conninfo('tls'))
-    python(OPEN)
+    python(ASKS)
     numbers = python('sorted(os.listdir("/proc/self/fd"))')
     proxy.refuse()
     proxy.fin()
@@ -95,14 +88,14 @@ def test_no_server_for_a_new_one(proxy, remote):
     assert python('[os.fstat(other.fileno()).st_rdev == os.stat("/dev/null").st_rdev '
                   'for other in others]') == [True] * 3
     proxy.pass_all()
-    python(OPEN + 'del others')
+    python(ASKS + 'del others')
     assert python('ask()') and python('sorted(os.listdir("/proc/self/fd"))') == numbers
 
 
 def test_a_new_one_that_is_not_answered(proxy, remote):
     """connect_timeout is the program's, and a statement is not kept for longer."""
     python = remote(proxy.conninfo('tls', connect_timeout=2))
-    python(OPEN)
+    python(ASKS)
     proxy.mute_new()
     proxy.fin()
     time.sleep(0.1)
@@ -113,7 +106,7 @@ def test_a_new_one_that_is_not_answered(proxy, remote):
 def test_restart(remote):
     with Cluster() as server:
         python = remote(server.conninfo('tls'))
-        python(OPEN)
+        python(ASKS)
         before = python('ask()')
         server.restart()
         assert python('ask()') != before
@@ -128,7 +121,7 @@ def test_demoted(remote):
         python = remote(first.conninfo('tls', host='127.0.0.1,127.0.0.1',
                                        port='%d,%d' % (first.port, second.port),
                                        target_session_attrs='read-write'))
-        python(OPEN.replace('ask("set', '# ("set'))
+        python(ASKS.replace('ask("set', '# ("set'))
         assert python("ask('show port')") == str(first.port)
         first.admin_sql('alter system set default_transaction_read_only = on')
         first.admin_sql('select pg_reload_conf()')

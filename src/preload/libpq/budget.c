@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "preload/fdtable.h"
 #include "preload/keep.h"
 #include "preload/libpq/lend.h"
 #include "preload/libpq/park.h"
@@ -339,15 +338,6 @@ static bool may_be_lent(const struct tine_record *record)
 	       tine_session_holds(record);
 }
 
-/* An event loop that watches the number would not hear of the one that comes in its place. */
-static bool is_watched(const struct tine_record *record)
-{
-	struct tine_watch watches[TINE_WATCHES];
-
-	return tine_fd_watched &&
-	       tine_watch_find(record->session.fd, record->session.inode, watches) > 0;
-}
-
 /* A dead end takes the socket's place, so that the next use finds the connection gone and opens it
  * anew, with a permit of its own. */
 static void lend(struct tine_record *record)
@@ -378,8 +368,11 @@ void tine_budget_used(struct tine_record *record)
 	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
 	    atomic_load_explicit(fair, memory_order_relaxed))
 		return;
+	/* An event loop that watches the number would not hear of the one that comes in its place.
+	 */
 	if (may_be_lent(record) && !tine_lend_listens(record) &&
-	    tine_permit_is_too_much(&board, record->claim.permit, false) && !is_watched(record))
+	    tine_permit_is_too_much(&board, record->claim.permit, false) &&
+	    !tine_watch_is_on(record->session.fd, record->session.inode))
 		lend(record);
 }
 

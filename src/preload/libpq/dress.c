@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/peek.h"
 
 struct hearing {
 	const struct tine_real *real;
@@ -127,16 +127,9 @@ int tine_dress_read(struct tine_record *record, int64_t until_ns)
 	return hearing.is_farewell ? -1 : rc;
 }
 
-/* @return 1 data, 0 nothing, -1 the end */
 static int peek(const struct tine_record *record)
 {
-	char byte;
-	ssize_t got =
-		recv(record->copy->real.PQsocket(record->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-
-	if (got > 0)
-		return 1;
-	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
+	return tine_peek(record->copy->real.PQsocket(record->conn));
 }
 
 bool tine_dress_has_input(const struct tine_record *record)

@@ -195,12 +195,10 @@ void tine_lend_after(struct tine_record *record)
 
 void tine_lend_look(struct tine_record *record)
 {
-	struct tine_watch watches[TINE_WATCHES];
-
 	if (record->lending.is_looked || !tine_fd_watched)
 		return;
 	record->lending.is_looked = true;
-	if (tine_watch_find(record->session.fd, record->session.inode, watches) <= 0)
+	if (!tine_watch_is_on(record->session.fd, record->session.inode))
 		return;
 	record->lending.is_never = true;
 	untell(record);

@@ -8,6 +8,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "preload/fdtable.h"
+
 static bool is_epoll(const char *number)
 {
 	char path[64], link[64];
@@ -84,6 +86,13 @@ int tine_watch_find(int fd, ino_t inode, struct tine_watch *ret)
 	if (directory)
 		closedir(directory);
 	return count;
+}
+
+bool tine_watch_is_on(int fd, ino_t inode)
+{
+	struct tine_watch watches[TINE_WATCHES];
+
+	return tine_fd_watched && tine_watch_find(fd, inode, watches) > 0;
 }
 
 void tine_watch_again(int fd, const struct tine_watch *watches, int count)

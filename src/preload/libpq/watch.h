@@ -13,6 +13,7 @@
 #ifndef TINE_PRELOAD_LIBPQ_WATCH_H
 #define TINE_PRELOAD_LIBPQ_WATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,9 @@ struct tine_watch {
 /** Find who watches the socket at fd.
  *  @return how many were found, the first TINE_WATCHES at most */
 int tine_watch_find(int fd, ino_t inode, struct tine_watch *ret);
+
+/** Does anybody watch the socket at fd? Costs nothing in a program that never used epoll. */
+bool tine_watch_is_on(int fd, ino_t inode);
 
 /** Have them watch the socket that is at fd now. */
 void tine_watch_again(int fd, const struct tine_watch *watches, int count);

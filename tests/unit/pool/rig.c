@@ -246,3 +246,16 @@ void rig_listen(tine_pool *pool, struct rig_events *events)
 	for (int kind = 0; kind < TINE_EVENT_COUNT; kind++)
 		CHECK_INT(tine_pool_on(pool, kind, hear, events), ==, 0);
 }
+
+int rig_sessions(void)
+{
+	return atomic_load(&fake_count->sessions);
+}
+
+void rig_expect_forgiven(tine_pool *pool)
+{
+	CHECK_INT(rig_sessions(), ==, RIG_MOST_TERMINATED + 1);
+	CHECK_INT(rig_stats(pool).open_failed, ==, RIG_MOST_TERMINATED);
+	CHECK_STR(rig_stats(pool).last_error.sqlstate, "57P01");
+	RIG_EXPECT(pool, 1, 1, 0, 0);
+}

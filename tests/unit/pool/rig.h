@@ -106,4 +106,13 @@ struct rig_events {
 /** Listen to all events. Plain fields are for tests of one thread. */
 void rig_listen(tine_pool *pool, struct rig_events *events);
 
+/** Made so far, by the fake server. */
+int rig_sessions(void);
+
+/* How many connects of one acquire may be terminated: as in seek.c. */
+#define RIG_MOST_TERMINATED 8
+
+/** So many were, and the next one is there: no outage. */
+void rig_expect_forgiven(tine_pool *pool);
+
 #endif
