@@ -81,6 +81,17 @@ TEST(encoding_of_libpq)
 	CHECK_STR(pg_encoding_to_char(PQclientEncoding(conn)), "LATIN1");
 }
 
+/* What a text says depends on the encoding that it is sent in. */
+TEST(texts_that_are_not_ascii)
+{
+	expect_kept("set my.own = '\xc3\xa9'", "show my.own", "\xc3\xa9");
+	expect_kept("set client_encoding to 'LATIN1'|set my.own = '\xe9'", "show my.own", "\xe9");
+	expect_kept("set client_encoding to 'LATIN1'|prepare p as select '\xe9'", "execute p",
+		    "\xe9");
+	expect_lost("prepare p as select '\xc3\xa9'|set client_encoding to 'LATIN1'");
+	expect_lost("begin|set client_encoding to 'LATIN1'|prepare p as select '\xe9'|rollback");
+}
+
 TEST(prepared_statements)
 {
 	PGconn *conn = play_open();
@@ -213,5 +224,5 @@ TEST(pipelines)
 }
 
 CHECK_TABLE(T(settings), T(pipelines), T(settings_of_transactions), T(settings_of_one_text),
-	    T(encoding_of_libpq), T(prepared_statements), T(listening), T(what_cannot_be_restored),
-	    T(what_is_discarded))
+	    T(encoding_of_libpq), T(texts_that_are_not_ascii), T(prepared_statements),
+	    T(listening), T(what_cannot_be_restored), T(what_is_discarded))

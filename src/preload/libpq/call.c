@@ -101,6 +101,12 @@ void tine_call_tell_custom(const char *name, tine_effect_fn *tell, void *context
 	tell(context, &effect);
 }
 
+bool tine_call_is_of_reading(const char *setting)
+{
+	return strcmp(setting, "standard_conforming_strings") == 0 ||
+	       strcmp(setting, "client_encoding") == 0;
+}
+
 static void end_call(struct tine_call *call, tine_effect_fn *tell, void *context)
 {
 	struct tine_effect effect = changes;
@@ -111,7 +117,7 @@ static void end_call(struct tine_call *call, tine_effect_fn *tell, void *context
 		tine_call_tell_custom(call->name, tell, context);
 	if (call->is_session && call->has_name && call->has_value)
 		call->is_setting = true;
-	else if (!call->is_local || !call->has_name)
+	else if (!call->is_local || !call->has_name || tine_call_is_of_reading(call->name))
 		tell(context, &effect);
 }
 

@@ -34,6 +34,9 @@ bool tine_call_name(const struct tine_token *token, char *ret, size_t size);
  *  take it away. */
 void tine_call_tell_custom(const char *name, tine_effect_fn *tell, void *context);
 
+/** Does this setting decide how texts are to be read? */
+bool tine_call_is_of_reading(const char *setting);
+
 /** Say that a function changes the session, in a way that is not known. */
 void tine_call_tell_change(tine_effect_fn *tell, void *context);
 

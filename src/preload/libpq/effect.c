@@ -326,7 +326,7 @@ static void set(struct reader *reader)
 	if (strchr(reader->key, '.'))
 		tine_call_tell_custom(reader->key, reader->tell, reader->context);
 	/* Gone with its transaction, but the texts until then are read by this one. */
-	if (is_local && strcmp(reader->key, "standard_conforming_strings") == 0)
+	if (is_local && tine_call_is_of_reading(reader->key))
 		reader->effect.kind = TINE_EFFECT_STRANGE;
 	else if (is_local && reader->effect.kind != TINE_EFFECT_STRANGE)
 		reader->effect.kind = TINE_EFFECT_NONE;

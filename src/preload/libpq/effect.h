@@ -23,6 +23,7 @@ enum tine_obstacle {
 	TINE_OBSTACLE_FUNCTION,  /* a function that changes the session: set_config() and others */
 	TINE_OBSTACLE_LIBRARY,   /* LOAD */
 	TINE_OBSTACLE_CODE,      /* DO with something of these in it */
+	TINE_OBSTACLE_ENCODING,  /* a text that was sent in another client encoding */
 	TINE_OBSTACLE_UNKNOWN,   /* not understood */
 	TINE_OBSTACLE_SIZE,      /* too much to keep */
 };

@@ -39,6 +39,7 @@ struct tine_journal_item *tine_item_take(struct tine_journal_list *list)
 void tine_item_drop(struct tine_journal *journal, struct tine_journal_item *item)
 {
 	journal->bytes -= item->bytes;
+	journal->wide -= item->is_wide;
 	free(item);
 }
 
@@ -46,6 +47,24 @@ void tine_item_drop_all(struct tine_journal *journal, struct tine_journal_list *
 {
 	while (list->first)
 		tine_item_drop(journal, tine_item_take(list));
+}
+
+static bool is_wide(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (text[i] & 0x80)
+			return true;
+	return false;
+}
+
+/* One that is sent where the encoding is about to change may be of either. */
+static void note_wide(struct tine_journal *journal, struct tine_journal_item *item,
+		      size_t sql_length)
+{
+	item->is_wide = is_wide(item->key, strlen(item->key)) || is_wide(item->sql, sql_length);
+	journal->wide += item->is_wide;
+	if (item->is_wide && journal->is_recoding)
+		tine_item_obstacle(journal, TINE_OBSTACLE_ENCODING, false);
 }
 
 /* @return NULL: too much, and the journal says so */
@@ -75,6 +94,7 @@ struct tine_journal_item *tine_item_make(struct tine_journal *journal, enum tine
 		memcpy(text + key_length + 1, sql, sql_length);
 	item->key = text;
 	item->sql = text + key_length + 1;
+	note_wide(journal, item, sql_length);
 	return item;
 }
 
@@ -267,7 +287,7 @@ void tine_item_discard(struct tine_journal *journal)
 	drop_some(journal, &journal->settings, is_discarded, NULL);
 	tine_item_forget_all_prepared(journal);
 	journal->obstacle = TINE_OBSTACLE_NONE;
-	journal->is_touched = false;
+	journal->is_touched = journal->is_recoded = false;
 }
 
 void tine_item_set_aside(struct tine_journal *journal, struct tine_journal_item *item)

@@ -15,6 +15,7 @@ struct tine_journal_item {
 	enum tine_effect_kind kind;
 	bool is_last;   /* of what was sent together */
 	bool is_quiet;  /* a prepared statement that does nothing to the session */
+	bool is_wide;   /* not ASCII: what it says depends on the client encoding */
 	int statements; /* in the text whose last item it is */
 	size_t bytes;
 	int types_count;

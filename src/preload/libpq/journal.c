@@ -40,6 +40,28 @@ static void heed(struct tine_journal *journal, const struct tine_journal_item *i
 		tine_journal_confuse(journal);
 }
 
+/* What is undone by RESET is what was done before. */
+static bool recodes(const struct tine_journal *journal, const struct tine_effect *effect)
+{
+	switch (effect->kind) {
+	case TINE_EFFECT_RESET_ALL:
+		return journal->is_recoded;
+	case TINE_EFFECT_SET:
+	case TINE_EFFECT_RESET:
+		return strcmp(effect->key, "client_encoding") == 0 &&
+		       (journal->is_recoded || effect->kind == TINE_EFFECT_SET);
+	default:
+		return false;
+	}
+}
+
+static void recode(struct tine_journal *journal)
+{
+	journal->is_recoded = journal->is_recoding = true;
+	if (journal->wide)
+		tine_item_obstacle(journal, TINE_OBSTACLE_ENCODING, false);
+}
+
 /* ---- applying ------------------------------------------------------------------------------- */
 
 static void end_block(struct tine_journal *journal, bool is_good, bool is_chained)
@@ -182,6 +204,8 @@ static void note(void *context, const struct tine_effect *effect)
 	default:
 		break;
 	}
+	if (recodes(journal, effect))
+		recode(journal);
 	item = tine_item_make(journal, effect->kind, effect->key, effect->text,
 			      has_text(effect->kind) ? effect->text_length : 0, TINE_ITEM_SQL_ONLY);
 	if (!item)
@@ -369,6 +393,7 @@ static void end_answer(struct tine_journal *journal, bool ok, char transaction)
 		tine_item_settle(journal);
 	tine_item_drop_all(journal, &journal->open);
 	journal->in_block = journal->failed = false;
+	journal->is_recoding &= journal->quiet || journal->sent.first;
 }
 
 void tine_journal_answered(struct tine_journal *journal, bool ok, char transaction)
@@ -413,6 +438,8 @@ void tine_journal_encoded(struct tine_journal *journal, const char *encoding)
 		return;
 	}
 	strcat(strcat(sql, encoding), "'");
+	recode(journal);
+	journal->is_recoding = journal->in_block;
 	item = tine_item_make(journal, TINE_EFFECT_SET, "client_encoding", sql, strlen(sql),
 			      TINE_ITEM_SQL_ONLY);
 	if (!item)
@@ -453,6 +480,7 @@ const char *tine_obstacle_text(enum tine_obstacle obstacle)
 		[TINE_OBSTACLE_FUNCTION] = "a function that changes the session",
 		[TINE_OBSTACLE_LIBRARY] = "a library that was loaded",
 		[TINE_OBSTACLE_CODE] = "a DO block that may have changed the session",
+		[TINE_OBSTACLE_ENCODING] = "a text of another client encoding",
 		[TINE_OBSTACLE_UNKNOWN] = "a statement that tine does not understand",
 		[TINE_OBSTACLE_SIZE] = "more state than tine keeps",
 	};

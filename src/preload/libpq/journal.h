@@ -13,6 +13,11 @@
  * an obstacle, which stays until DISCARD ALL. Not seen: what functions and triggers do inside the
  * server, but for those whose names are known (call.c).
  *
+ * A text that is not ASCII means something else in another client encoding. Such a one is kept only
+ * while it is sent again in the encoding that it was sent in: settings are done in their old order,
+ * client_encoding among them, and statements are prepared after them. So a change of the encoding
+ * while there is one, and one that is sent in the transaction of a change, are obstacles.
+ *
  * Owns memory from malloc(). Locks: none; a journal belongs to the thread that uses the connection.
  * Fork: a copy of memory, as good as the parent's was at that moment; a child must not use one that
  * another thread was in.
@@ -44,12 +49,15 @@ struct tine_journal {
 	struct tine_journal_list sent;     /* not answered, and it matters how it ends */
 	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
 	size_t bytes;
+	unsigned wide;  /* of all these, those that are not ASCII */
 	unsigned quiet; /* sent before these, not answered, and it does not matter */
 	enum tine_obstacle obstacle;
 	enum tine_obstacle lasting; /* one that DISCARD ALL does not remove */
 	bool in_block;              /* BEGIN without its end */
 	bool failed;                /* that block can only be rolled back */
 	bool batch_failed;          /* something in this pipeline, before its next sync */
+	bool is_recoded;            /* the client encoding is not the login's */
+	bool is_recoding;           /* it was changed by what is under way, or may be undone */
 	bool is_touched;            /* something may be left that DISCARD ALL takes away */
 	bool is_indelible;          /* something may be left that it does not take away */
 	bool escapes;               /* a backslash escapes in '...' */
