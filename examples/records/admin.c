@@ -9,21 +9,36 @@
 #include "service.h"
 #include "text.h"
 
-static json_t *users(const PGresult *rows)
+static void add_users(struct view *values, const PGresult *rows)
 {
-	json_t *all = json_array();
+	struct view_rows *users = view_list(values, "users");
 
 	for (int row = 0; row < PQntuples(rows); row++) {
 		const char *role = PQgetvalue(rows, row, 2);
-		json_t *one = json_pack("{s:s, s:s, s:s}", "id", PQgetvalue(rows, row, 0), "name",
-					PQgetvalue(rows, row, 1), "its_role", role);
+		struct view *one = view_row(users);
 
-		json_object_set_new(one, "is_reader", json_boolean(strcmp(role, "reader") == 0));
-		json_object_set_new(one, "is_editor", json_boolean(strcmp(role, "editor") == 0));
-		json_object_set_new(one, "is_admin", json_boolean(strcmp(role, "admin") == 0));
-		json_array_append_new(all, one);
+		view_text(one, "id", PQgetvalue(rows, row, 0));
+		view_text(one, "name", PQgetvalue(rows, row, 1));
+		view_flag(one, "is_reader", strcmp(role, "reader") == 0);
+		view_flag(one, "is_editor", strcmp(role, "editor") == 0);
+		view_flag(one, "is_admin", strcmp(role, "admin") == 0);
 	}
-	return all;
+}
+
+static void show(struct request *request, struct reply *reply, const PGresult *users,
+		 const PGresult *jobs)
+{
+	struct setting_values settings = settings_known(&request->service->settings);
+	struct view *values = view_new(&request->arena);
+
+	add_users(values, users);
+	view_text(values, "waiting", PQgetvalue(jobs, 0, 0));
+	view_text(values, "done", PQgetvalue(jobs, 0, 1));
+	view_text(values, "failed", PQgetvalue(jobs, 0, 2));
+	view_text(values, "set_title", settings.title);
+	view_text(values, "set_notice", settings.notice);
+	view_number(values, "set_limit", settings.upload_limit_bytes);
+	page_reply(request, reply, 200, "admin", values);
 }
 
 void admin_get(struct request *request, struct reply *reply)
@@ -31,22 +46,15 @@ void admin_get(struct request *request, struct reply *reply)
 	static const char jobs_sql[] = "select count(*) filter (where state = 'waiting'), "
 				       "count(*) filter (where state = 'done'), "
 				       "count(*) filter (where state = 'failed') from jobs";
-	struct setting_values settings = settings_known(&request->service->settings);
 	PGresult *rows =
 		db_read_sql(&request->db,
 			    "select id, name, role from users order by name limit 500", 0, NULL);
 	PGresult *jobs = rows ? db_read_sql(&request->db, jobs_sql, 0, NULL) : NULL;
 
-	if (jobs) {
-		page_reply(request, reply, 200, "admin",
-			   json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:I}", "users", users(rows),
-				     "waiting", PQgetvalue(jobs, 0, 0), "done",
-				     PQgetvalue(jobs, 0, 1), "failed", PQgetvalue(jobs, 0, 2),
-				     "set_title", settings.title, "set_notice", settings.notice,
-				     "set_limit", (json_int_t)settings.upload_limit_bytes));
-	} else {
+	if (jobs)
+		show(request, reply, rows, jobs);
+	else
 		page_write_failed(request, reply, request->db.error.status);
-	}
 	PQclear(jobs);
 	PQclear(rows);
 }

@@ -17,20 +17,17 @@
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
-static json_t *list(const PGresult *rows)
+static void add_list(struct view *values, const PGresult *rows)
 {
 	static const char *const names[] = { "id", "name", "size", "by", "at" };
-	json_t *all = json_array();
+	struct view_rows *documents = view_list(values, "documents");
 
 	for (int row = 0; row < PQntuples(rows); row++) {
-		json_t *one = json_object();
+		struct view *one = view_row(documents);
 
 		for (int column = 0; column < 5; column++)
-			json_object_set_new(one, names[column],
-					    json_string(PQgetvalue(rows, row, column)));
-		json_array_append_new(all, one);
+			view_text(one, names[column], PQgetvalue(rows, row, column));
 	}
-	return all;
 }
 
 void documents_get(struct request *request, struct reply *reply)
@@ -40,20 +37,17 @@ void documents_get(struct request *request, struct reply *reply)
 				     "to_char(created_at, 'YYYY-MM-DD HH24:MI') from documents "
 				     "order by id desc limit 200",
 				     0, NULL);
-	json_t *values;
+	struct view *values;
 
 	if (!rows) {
 		page_write_failed(request, reply, request->db.error.status);
 		return;
 	}
-	values = json_object();
-	json_object_set_new(values, "documents", list(rows));
-	json_object_set_new(values, "key", page_key());
-	json_object_set_new(values, "gone",
-			    json_boolean(strcmp(request_query(request, "gone"), "1") == 0));
-	json_object_set_new(values, "limit",
-			    json_string(
-				    text_size(&request->arena, settings_upload_limit(request))));
+	values = view_new(&request->arena);
+	add_list(values, rows);
+	view_text(values, "key", page_key(&request->arena));
+	view_flag(values, "gone", strcmp(request_query(request, "gone"), "1") == 0);
+	view_text(values, "limit", text_size(&request->arena, settings_upload_limit(request)));
 	page_reply(request, reply, 200, "documents", values);
 	PQclear(rows);
 }

@@ -10,7 +10,7 @@
 
 void home_get(struct request *request, struct reply *reply)
 {
-	page_reply(request, reply, 200, "home", NULL);
+	page_reply(request, reply, 200, "home", view_new(&request->arena));
 }
 
 void health_get(struct request *request, struct reply *reply)

@@ -17,15 +17,15 @@
 
 static void show_form(struct request *request, struct reply *reply, int status, const char *problem)
 {
-	json_t *values = json_object();
+	struct view *values = view_new(&request->arena);
 	const char *next = request_field(request, "next");
 
 	if (!*next)
 		next = request_query(request, "next");
-	json_object_set_new(values, "has_form", json_true());
-	json_object_set_new(values, "problem", json_string(problem));
-	json_object_set_new(values, "next", json_string(text_next(next)));
-	json_object_set_new(values, "name", json_string(request_field(request, "name")));
+	view_flag(values, "has_form", true);
+	view_text(values, "problem", problem);
+	view_text(values, "next", text_next(next));
+	view_text(values, "name", request_field(request, "name"));
 	page_reply(request, reply, status, "login", values);
 }
 

@@ -13,31 +13,38 @@
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
+static void add_list(struct view *values, const PGresult *rows)
+{
+	struct view_rows *lots = view_list(values, "lots");
+
+	for (int row = 0; row < PQntuples(rows); row++) {
+		struct view *one = view_row(lots);
+
+		view_text(one, "number", PQgetvalue(rows, row, 0));
+		view_text(one, "year", PQgetvalue(rows, row, 1));
+		view_text(one, "title", PQgetvalue(rows, row, 2));
+	}
+}
+
 static void show_list(struct request *request, struct reply *reply, int status, const char *problem)
 {
 	PGresult *rows = db_read_sql(&request->db,
 				     "select number, year, title from lots "
 				     "order by year desc, number desc limit 200",
 				     0, NULL);
-	json_t *lots = json_array(), *values;
+	struct view *values;
 
 	if (!rows) {
-		json_decref(lots);
 		page_write_failed(request, reply, request->db.error.status);
 		return;
 	}
-	for (int row = 0; row < PQntuples(rows); row++)
-		json_array_append_new(lots, json_pack("{s:s, s:s, s:s}", "number",
-						      PQgetvalue(rows, row, 0), "year",
-						      PQgetvalue(rows, row, 1), "title",
-						      PQgetvalue(rows, row, 2)));
-	PQclear(rows);
-	values = json_object();
-	json_object_set_new(values, "lots", lots);
-	json_object_set_new(values, "problem", json_string(problem));
-	json_object_set_new(values, "number", json_string(request_field(request, "number")));
-	json_object_set_new(values, "title", json_string(request_field(request, "title")));
+	values = view_new(&request->arena);
+	add_list(values, rows);
+	view_text(values, "problem", problem);
+	view_text(values, "number", request_field(request, "number"));
+	view_text(values, "title", request_field(request, "title"));
 	page_reply(request, reply, status, "lots", values);
+	PQclear(rows);
 }
 
 void lots_get(struct request *request, struct reply *reply)
@@ -100,15 +107,16 @@ void lots_post(struct request *request, struct reply *reply)
 
 static void show(struct request *request, struct reply *reply, const PGresult *rows)
 {
-	json_t *notes = json_array(), *values;
+	struct view *values = view_new(&request->arena);
+	struct view_rows *notes = view_list(values, "notes");
 
 	for (int row = 0; row < PQntuples(rows); row++)
 		if (!PQgetisnull(rows, row, 4))
-			json_array_append_new(notes,
-					      json_pack("{s:s}", "text", PQgetvalue(rows, row, 4)));
-	values = json_pack("{s:s, s:s, s:s, s:s, s:o}", "number", PQgetvalue(rows, 0, 0), "year",
-			   PQgetvalue(rows, 0, 1), "title", PQgetvalue(rows, 0, 2), "at",
-			   PQgetvalue(rows, 0, 3), "notes", notes);
+			view_text(view_row(notes), "text", PQgetvalue(rows, row, 4));
+	view_text(values, "number", PQgetvalue(rows, 0, 0));
+	view_text(values, "year", PQgetvalue(rows, 0, 1));
+	view_text(values, "title", PQgetvalue(rows, 0, 2));
+	view_text(values, "at", PQgetvalue(rows, 0, 3));
 	page_reply(request, reply, 200, "lot", values);
 }
 

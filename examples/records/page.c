@@ -6,38 +6,35 @@
 #include "service.h"
 #include "session.h"
 
-static void add_common(struct request *request, json_t *values, int status, const char *name)
+static void add_common(struct request *request, struct view *values,
+		       const struct setting_values *settings)
 {
 	const struct visitor *visitor = &request->visitor;
-	struct setting_values settings = settings_known(&request->service->settings);
 
-	json_object_set_new(values, "page", json_string(name));
-	json_object_set_new(values, "status", json_integer(status));
-	json_object_set_new(values, "site", json_string(settings.title));
-	json_object_set_new(values, "notice", json_string(settings.notice));
-	json_object_set_new(values, "user", json_string(visitor->name));
-	json_object_set_new(values, "role", json_string(role_name(visitor->role)));
-	json_object_set_new(values, "edits", json_boolean(visitor->role >= ROLE_EDITOR));
-	json_object_set_new(values, "admin", json_boolean(visitor->role == ROLE_ADMIN));
-	json_object_set_new(values, "away", json_boolean(request->database_away));
-	json_object_set_new(values, "kept",
-			    json_boolean(request->database_away && visitor->has_session));
-	json_object_set_new(values, "insecure",
-			    json_boolean(request->service->config->insecure_database));
-	if (visitor->role != ROLE_NOBODY || json_is_true(json_object_get(values, "has_form")))
-		json_object_set_new(values, "csrf", json_string(session_form_word(request)));
+	view_text(values, "site", settings->title);
+	view_text(values, "notice", settings->notice);
+	view_text(values, "user", visitor->name);
+	view_text(values, "role", role_name(visitor->role));
+	view_flag(values, "edits", visitor->role >= ROLE_EDITOR);
+	view_flag(values, "admin", visitor->role == ROLE_ADMIN);
+	view_flag(values, "away", request->database_away);
+	view_flag(values, "kept", request->database_away && visitor->has_session);
+	view_flag(values, "insecure", request->service->config->insecure_database);
+	if (visitor->role != ROLE_NOBODY || value_is_something(view_find(values, "has_form")))
+		view_text(values, "csrf", session_form_word(request));
 }
 
 void page_reply(struct request *request, struct reply *reply, int status, const char *name,
-		json_t *values)
+		struct view *values)
 {
-	if (!values)
-		values = json_object();
+	struct setting_values settings = settings_known(&request->service->settings);
+
 	if (request->database_away)
 		db_tell(&request->db);
-	add_common(request, values, status, name);
+	view_text(values, "page", name);
+	view_number(values, "status", status);
+	add_common(request, values, &settings);
 	shelf_render(request->service->shelf, name, values, &reply->body);
-	json_decref(values);
 	reply->status = status;
 	reply_header(reply, "Content-Type", "text/html; charset=utf-8");
 	reply_header(reply, "Cache-Control", "no-store");
@@ -62,13 +59,13 @@ void page_error(struct request *request, struct reply *reply, int status, const 
 		{ 503, "Not at the moment" },
 	};
 	const char *title = "Something went wrong";
-	json_t *values = json_object();
+	struct view *values = view_new(&request->arena);
 
 	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 		if (titles[i].status == status)
 			title = titles[i].title;
-	json_object_set_new(values, "title", json_string(title));
-	json_object_set_new(values, "text", json_string(text));
+	view_text(values, "title", title);
+	view_text(values, "text", text);
 	page_reply(request, reply, status, "error", values);
 }
 
@@ -98,12 +95,12 @@ void page_write_failed(struct request *request, struct reply *reply, int rc)
 			   : "It was not stored. What went wrong is in the log.");
 }
 
-json_t *page_key(void)
+const char *page_key(struct arena *arena)
 {
 	unsigned char bytes[16];
 	char text[2 * sizeof(bytes) + 1];
 
 	randombytes_buf(bytes, sizeof(bytes));
 	sodium_bin2hex(text, sizeof(text), bytes, sizeof(bytes));
-	return json_string(text);
+	return arena_copy(arena, text, sizeof(text) - 1);
 }

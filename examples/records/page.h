@@ -9,11 +9,12 @@
 #define RECORDS_PAGE_H
 
 #include "request.h"
+#include "view.h"
 
 /** Answer with a page of templates/.
- *  @param values what is the page's own; given away; NULL for nothing */
+ *  @param values what is the page's own, in the request's arena; what all pages have is added */
 void page_reply(struct request *request, struct reply *reply, int status, const char *name,
-		json_t *values);
+		struct view *values);
 
 /** Answer with the page "error". @param text what happened, and what to do */
 void page_error(struct request *request, struct reply *reply, int status, const char *text);
@@ -26,6 +27,6 @@ void page_away(struct request *request, struct reply *reply);
 void page_write_failed(struct request *request, struct reply *reply, int rc);
 
 /** A random key for a form that adds something. */
-json_t *page_key(void);
+const char *page_key(struct arena *arena);
 
 #endif

@@ -19,7 +19,8 @@ struct node {
 	const char *text; /* of TEXT: in the page's source */
 	size_t length;
 	char name[NAME_BYTES];
-	size_t end; /* of EACH, UNLESS: the place of their END */
+	size_t end;		 /* of EACH, UNLESS: the place of their END */
+	const struct page *page; /* of PAGE; NULL when there is none of that name */
 };
 
 struct page {
@@ -142,6 +143,22 @@ static int load_page(struct shelf *shelf, const char *directory, const char *fil
 	return -1;
 }
 
+static const struct page *find_page(const struct shelf *shelf, const char *name)
+{
+	for (const struct page *page = shelf->pages; page; page = page->next)
+		if (strcmp(page->name, name) == 0)
+			return page;
+	return NULL;
+}
+
+static void link_pages(struct shelf *shelf)
+{
+	for (struct page *page = shelf->pages; page; page = page->next)
+		for (size_t i = 0; i < page->count; i++)
+			if (page->nodes[i].kind == NODE_PAGE)
+				page->nodes[i].page = find_page(shelf, page->nodes[i].name);
+}
+
 struct shelf *shelf_load(const char *directory, char *error, size_t error_size)
 {
 	struct shelf *shelf = calloc(1, sizeof(*shelf));
@@ -159,10 +176,12 @@ struct shelf *shelf_load(const char *directory, char *error, size_t error_size)
 		rc = load_page(shelf, directory, entry->d_name, error, error_size);
 	if (dir)
 		closedir(dir);
-	if (rc == 0)
-		return shelf;
-	shelf_free(shelf);
-	return NULL;
+	if (rc < 0) {
+		shelf_free(shelf);
+		return NULL;
+	}
+	link_pages(shelf);
+	return shelf;
 }
 
 void shelf_free(struct shelf *shelf)
@@ -182,77 +201,66 @@ void shelf_free(struct shelf *shelf)
 
 struct scope {
 	const struct scope *outer;
-	const json_t *values;
+	const struct view *values;
 };
 
 struct filling {
-	const struct shelf *shelf;
 	struct buffer *out;
 	int depth;
 };
 
-static const struct page *find_page(const struct shelf *shelf, const char *name)
+static const struct value *look_up(const struct scope *scope, const char *name)
 {
-	for (const struct page *page = shelf->pages; page; page = page->next)
-		if (strcmp(page->name, name) == 0)
-			return page;
-	return NULL;
+	const struct value *value = NULL;
+
+	for (; scope && !value; scope = scope->outer)
+		value = view_find(scope->values, name);
+	return value;
 }
 
-static const json_t *look_up(const struct scope *scope, const char *name)
+static void add_number(struct buffer *out, int64_t number)
 {
-	for (; scope; scope = scope->outer) {
-		const json_t *value = json_object_get(scope->values, name);
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
 
-		if (value)
-			return value;
-	}
-	return NULL;
+	do
+		digits[--at] = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (number < 0)
+		digits[--at] = '-';
+	buffer_add(out, digits + at, sizeof(digits) - at);
 }
 
-static bool is_something(const json_t *value)
+static void add_value(struct buffer *out, const struct value *value)
 {
-	if (json_is_string(value))
-		return json_string_length(value) > 0;
-	if (json_is_array(value))
-		return json_array_size(value) > 0;
-	return value && !json_is_null(value) && !json_is_false(value);
-}
-
-static void add_value(struct buffer *out, const json_t *value)
-{
-	char number[32];
-
-	if (json_is_string(value)) {
-		buffer_escaped(out, json_string_value(value));
-	} else if (json_is_integer(value)) {
-		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
-		buffer_text(out, number);
-	}
+	if (value && value->kind == VALUE_TEXT)
+		buffer_escaped(out, value->text);
+	else if (value && value->kind == VALUE_NUMBER)
+		add_number(out, value->number);
 }
 
 static void fill(struct filling *filling, const struct page *page, size_t from, size_t to,
 		 const struct scope *scope);
 
 static void fill_each(struct filling *filling, const struct page *page, size_t at,
-		      const struct scope *scope, const json_t *value)
+		      const struct scope *scope, const struct value *value)
 {
-	size_t count = json_is_array(value) ? json_array_size(value) : 1;
+	size_t end = page->nodes[at].end;
 
-	for (size_t i = 0; i < count; i++) {
-		struct scope inner = {
-			.outer = scope,
-			.values = json_is_array(value) ? json_array_get(value, i) : value,
-		};
+	if (value->kind != VALUE_ROWS) {
+		fill(filling, page, at + 1, end, scope);
+		return;
+	}
+	for (const struct view *row = value->rows.first; row; row = row->next) {
+		struct scope inner = { .outer = scope, .values = row };
 
-		fill(filling, page, at + 1, page->nodes[at].end, &inner);
+		fill(filling, page, at + 1, end, &inner);
 	}
 }
 
-static void fill_page(struct filling *filling, const char *name, const struct scope *scope)
+static void fill_page(struct filling *filling, const struct page *page, const struct scope *scope)
 {
-	const struct page *page = find_page(filling->shelf, name);
-
 	/* A page may name itself; nobody wants that, and it ends. */
 	if (!page || filling->depth == DEPTH_MAX)
 		return;
@@ -266,7 +274,7 @@ static void fill(struct filling *filling, const struct page *page, size_t from, 
 {
 	for (size_t i = from; i < to; i++) {
 		const struct node *node = &page->nodes[i];
-		const json_t *value;
+		const struct value *value;
 
 		switch (node->kind) {
 		case NODE_TEXT:
@@ -277,17 +285,17 @@ static void fill(struct filling *filling, const struct page *page, size_t from, 
 			break;
 		case NODE_EACH:
 			value = look_up(scope, node->name);
-			if (is_something(value))
+			if (value_is_something(value))
 				fill_each(filling, page, i, scope, value);
 			i = node->end;
 			break;
 		case NODE_UNLESS:
-			if (!is_something(look_up(scope, node->name)))
+			if (!value_is_something(look_up(scope, node->name)))
 				fill(filling, page, i + 1, node->end, scope);
 			i = node->end;
 			break;
 		case NODE_PAGE:
-			fill_page(filling, node->name, scope);
+			fill_page(filling, node->page, scope);
 			break;
 		case NODE_END:
 			break;
@@ -295,11 +303,11 @@ static void fill(struct filling *filling, const struct page *page, size_t from, 
 	}
 }
 
-void shelf_render(const struct shelf *shelf, const char *name, const json_t *values,
+void shelf_render(const struct shelf *shelf, const char *name, const struct view *values,
 		  struct buffer *out)
 {
-	struct filling filling = { .shelf = shelf, .out = out };
+	struct filling filling = { .out = out };
 	struct scope scope = { .values = values };
 
-	fill_page(&filling, name, &scope);
+	fill_page(&filling, find_page(shelf, name), &scope);
 }

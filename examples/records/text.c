@@ -63,6 +63,36 @@ bool text_is_plain(const char *text, size_t minimum, size_t maximum)
 	return true;
 }
 
+/* How much of it is surely ASCII: words without a high bit. */
+static size_t ascii_words(const char *text, size_t length)
+{
+	const uint64_t high = UINT64_C(0x8080808080808080);
+	size_t at = 0;
+	uint64_t word;
+
+	for (; length - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, text + at, sizeof(word));
+		if (word & high)
+			break;
+	}
+	return at;
+}
+
+bool text_is_utf8(const char *text, size_t length)
+{
+	size_t at = ascii_words(text, length);
+
+	while (at < length) {
+		/* The 0 byte behind the text is in no character. */
+		size_t bytes = character((const unsigned char *)text + at);
+
+		if (bytes == 0)
+			return false;
+		at += bytes;
+	}
+	return true;
+}
+
 size_t text_fit(const char *text, size_t most_bytes)
 {
 	size_t used = 0;

@@ -42,6 +42,9 @@ bool text_is_header_value(const char *value);
  *  @param minimum,maximum in bytes */
 bool text_is_plain(const char *text, size_t minimum, size_t maximum);
 
+/** Valid UTF-8? */
+bool text_is_utf8(const char *text, size_t length);
+
 /** How much of a text fits into so many bytes, without the half of a character; it ends before what
  *  is no UTF-8, too. */
 size_t text_fit(const char *text, size_t most_bytes);

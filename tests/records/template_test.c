@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "template.h"
 
+#include <jansson.h>
 #include <sys/stat.h>
 
 #include "storage.h"
@@ -29,12 +30,44 @@ static void remove_all(void)
 	CHECK_INT(system(command), ==, 0);
 }
 
+static void add_all(struct view *view, json_t *values);
+
+static void add_rows(struct view_rows *rows, json_t *values)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(values, i, row)
+		add_all(view_row(rows), row);
+}
+
+static void add_all(struct view *view, json_t *values)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(values, name, value) {
+		if (json_is_string(value))
+			view_text(view, name, json_string_value(value));
+		else if (json_is_integer(value))
+			view_number(view, name, json_integer_value(value));
+		else if (json_is_boolean(value))
+			view_flag(view, name, json_is_true(value));
+		else if (json_is_array(value))
+			add_rows(view_list(view, name), value);
+	}
+}
+
+/* @param json what it is filled with */
 static const char *render(const char *page, const char *json)
 {
 	static struct buffer out;
 	struct shelf *shelf;
 	json_t *values = json_loads(json, 0, NULL);
+	struct arena arena = { 0 };
+	struct view *view = view_new(&arena);
 
+	add_all(view, values);
 	CHECK(mkdtemp(directory));
 	write_page("page.html", page);
 	write_page("part.html", "[{{x}}]");
@@ -45,7 +78,8 @@ static const char *render(const char *page, const char *json)
 	out.length = 0;
 	buffer_text(&out, "");
 	if (shelf)
-		shelf_render(shelf, "page", values, &out);
+		shelf_render(shelf, "page", view, &out);
+	arena_free(&arena);
 	json_decref(values);
 	shelf_free(shelf);
 	return shelf ? out.data : error;
@@ -67,7 +101,37 @@ TEST(sections)
 	CHECK_STR(render("{{#l}}x{{/l}}{{^l}}none{{/l}}", "{\"l\": []}"), "none");
 	CHECK_STR(render("{{#f}}x{{/f}}{{^f}}not{{/f}}", "{\"f\": \"\"}"), "not");
 	CHECK_STR(render("{{#f}}x{{/f}}", "{\"f\": true}"), "x");
+	CHECK_STR(render("{{#f}}x{{/f}}{{^f}}not{{/f}}", "{\"f\": false}"), "not");
+	CHECK_STR(render("{{#f}}{{f}}{{/f}}{{^f}}not{{/f}}", "{\"f\": 0}"), "0");
+	CHECK_STR(render("{{#l}}{{#m}}{{x}}{{y}}{{/m}}{{/l}}",
+			 "{\"l\": [{\"x\": 1, \"m\": [{\"y\": 2}, {\"x\": 3, \"y\": 4}]}, {}]}"),
+		  "1234");
 	CHECK_STR(render("{{#a}}{{#b}}x{{/b}}{{/a}}", "{\"a\": true, \"b\": \"y\"}"), "x");
+}
+
+TEST(numbers)
+{
+	CHECK_STR(render("{{x}} {{y}}", "{\"x\": 9223372036854775807, \"y\": -1}"),
+		  "9223372036854775807 -1");
+	CHECK_STR(render("{{x}}", "{\"x\": -9223372036854775808}"), "-9223372036854775808");
+}
+
+/* What is no text is as if it were not there; the later one of two is the value. */
+TEST(what_a_view_takes)
+{
+	struct arena arena = { 0 };
+	struct view *view = view_new(&arena);
+
+	view_text(view, "x", "eight by\xff");
+	view_text(view, "x", "\xc3");
+	view_text(view, "x", "\xed\xa0\x80");
+	CHECK(!view_find(view, "x"));
+	view_text(view, "x", "one");
+	view_text(view, "xx", "another");
+	view_text(view, "x", "\xe2\x82\xac, eight and more");
+	CHECK_STR(view_find(view, "x")->text, "\xe2\x82\xac, eight and more");
+	CHECK(!value_is_something(view_find(view, "y")));
+	arena_free(&arena);
 }
 
 TEST(other_pages)
@@ -150,5 +214,6 @@ TEST(what_was_put_is_there_until_it_is_removed)
 	fclose(file);
 }
 
-CHECK_TABLE(T(values_are_escaped), T(sections), T(other_pages), T(what_is_not_well_formed_is_said),
-	    T(a_key_is_never_a_path), T(what_was_put_is_there_until_it_is_removed))
+CHECK_TABLE(T(values_are_escaped), T(sections), T(numbers), T(what_a_view_takes), T(other_pages),
+	    T(what_is_not_well_formed_is_said), T(a_key_is_never_a_path),
+	    T(what_was_put_is_there_until_it_is_removed))
