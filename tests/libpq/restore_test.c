@@ -132,9 +132,23 @@ TEST(what_cannot_be_restored)
 	expect_lost("create temporary table t ()");
 	expect_lost("create temp sequence s");
 	expect_lost("select 1 as a into temporary t");
+	expect_lost("set search_path = 'pg_temp'|create table t ()");
+	expect_lost("select set_config('search_path', 'pg_temp', false)|create table t ()");
 	expect_lost("begin; declare c cursor with hold for select 1; commit");
 	expect_lost("select pg_advisory_lock(1)");
 	expect_lost("do $$ begin perform set_config('work_mem', '7MB', false); end $$");
+}
+
+TEST(temporary_tables_by_the_options_of_a_login)
+{
+	const char *const keywords[] = { "dbname", "options", NULL };
+	const char *const values[] = { getenv("CONNINFO"), "-c search_path=pg_temp", NULL };
+	PGconn *conn = PQconnectdbParams(keywords, values, 1);
+
+	play_ask(conn, "create table t ()");
+	play_end_session(conn);
+	play_expect_lost(conn, "select * from t");
+	PQfinish(conn);
 }
 
 /* After DISCARD ALL there is nothing left that could not be restored. */
@@ -225,4 +239,5 @@ TEST(pipelines)
 
 CHECK_TABLE(T(settings), T(pipelines), T(settings_of_transactions), T(settings_of_one_text),
 	    T(encoding_of_libpq), T(texts_that_are_not_ascii), T(prepared_statements),
-	    T(listening), T(what_cannot_be_restored), T(what_is_discarded))
+	    T(listening), T(what_cannot_be_restored),
+	    T(temporary_tables_by_the_options_of_a_login), T(what_is_discarded))

@@ -34,6 +34,9 @@ TEST(reading_leaves_nothing)
 		"begin",
 		"commit",
 		"select 1 as temp",
+		"select pg_temperature, 'pg_temp' from pg_temps",
+		"set local search_path = 'pg_temporal', tenant",
+		"select set_config('search_path', 'tenant', true)",
 		"select 'a' -- c\n'b; set x = 1'",
 		"select u&'\\'; select 1",
 		"select pg_advisory_xact_lock(1)",
@@ -311,6 +314,20 @@ static const struct {
 	{ "create or replace local temporary view v as select 1", TINE_OBSTACLE_TEMPORARY, true },
 	{ "create table pg_temp.t ()", TINE_OBSTACLE_TEMPORARY, true },
 	{ "create table \"pg_temp\".t ()", TINE_OBSTACLE_TEMPORARY, true },
+	{ "create table Pg_temp_3.t ()", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set search_path = pg_temp", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set search_path = 'pg_temp'", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set search_path to public, 'PG_TEMP'", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set session search_path to \"pg_temp\", public", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set search_path = E'pg\\x5ftemp'", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set local search_path = 'pg_temp'", TINE_OBSTACLE_TEMPORARY, true },
+	{ "set schema 'pg_temp'", TINE_OBSTACLE_TEMPORARY, true },
+	{ "select set_config('search_path', 'pg_temp, public', false)", TINE_OBSTACLE_TEMPORARY,
+	  true },
+	{ "select set_config('Search_path', 'public,\"pg_temp\"', true)", TINE_OBSTACLE_TEMPORARY,
+	  true },
+	{ "select set_config('search_path', '\"a\", ' || 'pg_temp', true)",
+	  TINE_OBSTACLE_TEMPORARY, true },
 	{ "select 1 into temp t", TINE_OBSTACLE_TEMPORARY, true },
 	{ "select 1 into local temp t", TINE_OBSTACLE_TEMPORARY, true },
 	{ "explain analyze create temp table t as select 1", TINE_OBSTACLE_TEMPORARY, true },
@@ -367,6 +384,19 @@ TEST(obstacles)
 		tine_journal_clear(&journal);
 		check_state("");
 	}
+}
+
+TEST(temporary_tables_by_the_options_of_a_login)
+{
+	begin_session();
+	tine_journal_options(&journal, "-c search_path=public");
+	tine_journal_options(&journal, "");
+	tine_journal_options(&journal, NULL);
+	check_state("");
+	tine_journal_options(&journal, "-csearch_path=\"pg_temp\"");
+	done("discard all");
+	check_obstacle(TINE_OBSTACLE_TEMPORARY);
+	CHECK(!tine_journal_is_discardable(&journal));
 }
 
 TEST(lock_that_was_asked_for_in_vain_counts)
@@ -451,129 +481,6 @@ TEST(discard_all_forgets)
 	CHECK(tine_journal_is_clean(&journal));
 }
 
-TEST(encoding)
-{
-	begin_session();
-	tine_journal_encoded(&journal, "LATIN1");
-	check_state("SET client_encoding TO 'LATIN1'");
-	done("select E'\xe4\\'; set x = 1; '");
-	check_state("SET client_encoding TO 'LATIN1'");
-	tine_journal_encoded(&journal, "SJIS");
-	check_state("SET client_encoding TO 'SJIS'");
-	done("select E'\x83\\'; set x = 1; '");
-	check_obstacle(TINE_OBSTACLE_UNKNOWN);
-	begin_session();
-	tine_journal_encoded(&journal, "a'; drop table x");
-	check_obstacle(TINE_OBSTACLE_UNKNOWN);
-}
-
-static void check_changed_encoding(const char *sql, const char *change, const char *why)
-{
-	begin_session();
-	done(sql);
-	done(change);
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)), why);
-	CHECK(tine_journal_is_discardable(&journal));
-	done("discard all");
-	check_state("");
-	done("set work_mem = '\xc3\xa9'");
-	check_state("set work_mem = '\xc3\xa9'");
-}
-
-#define ANOTHER "a text of another client encoding"
-
-TEST(texts_of_another_encoding)
-{
-	const char *wide = "prepare p as select '\xc3\xa9'";
-
-	check_changed_encoding(wide, "set client_encoding = latin1", ANOTHER);
-	check_changed_encoding(wide, "SET NAMES 'latin1'", ANOTHER);
-	check_changed_encoding(wide, "select set_config('Client_encoding', 'latin1', false)",
-			       ANOTHER);
-	check_changed_encoding("set work_mem = '\xc3\xa9'", "set client_encoding = latin1",
-			       ANOTHER);
-	check_changed_encoding("set client_encoding = latin1", wide, "nothing");
-	check_changed_encoding("set work_mem = '\xc3\xa9'; set client_encoding = latin1", "",
-			       ANOTHER);
-	check_changed_encoding("set client_encoding = latin1; set work_mem = '\xc3\xa9'", "",
-			       ANOTHER);
-	check_changed_encoding(wide, "reset client_encoding", "nothing");
-	check_changed_encoding(wide, "reset all", "nothing");
-	check_changed_encoding("set client_encoding = latin1; prepare p as select 1", "reset all",
-			       "nothing");
-}
-
-TEST(texts_of_an_encoding_that_is_taken_back)
-{
-	begin_session();
-	done("set client_encoding = latin1");
-	done("prepare p as select '\xe9'");
-	done("reset all");
-	check_obstacle(TINE_OBSTACLE_ENCODING);
-	begin_session();
-	done_then("begin", 'T');
-	done("set client_encoding = latin1");
-	done("prepare p as select '\xe9'");
-	done_then("rollback", 'I');
-	check_obstacle(TINE_OBSTACLE_ENCODING);
-	begin_session();
-	done_then("begin", 'T');
-	done("set client_encoding = latin1");
-	done_then("rollback", 'I');
-	done("prepare p as select '\xc3\xa9'");
-	check_state("prepare p as select '\xc3\xa9'");
-	begin_session();
-	done("set local client_encoding = latin1");
-	check_obstacle(TINE_OBSTACLE_UNKNOWN);
-	begin_session();
-	done("select set_config('client_encoding', $1, true)");
-	check_obstacle(TINE_OBSTACLE_FUNCTION);
-}
-
-TEST(encoding_by_libpq_after_a_text)
-{
-	begin_session();
-	tine_journal_encoded(&journal, "LATIN1");
-	done("prepare p as select '\xe9'");
-	check_state("SET client_encoding TO 'LATIN1' | prepare p as select '\xe9'");
-	tine_journal_encoded(&journal, "UTF8");
-	check_obstacle(TINE_OBSTACLE_ENCODING);
-	begin_session();
-	tine_journal_prepared(&journal, "\xc3\xa9", "select 1", 0, NULL);
-	answer(true, 'I');
-	done("deallocate \xc3\xa9");
-	tine_journal_encoded(&journal, "LATIN1");
-	check_state("SET client_encoding TO 'LATIN1'");
-	tine_journal_prepared(&journal, "\xe9", "select 1", 0, NULL);
-	answer(true, 'I');
-	tine_journal_encoded(&journal, "UTF8");
-	check_obstacle(TINE_OBSTACLE_ENCODING);
-}
-
-/* Sent together: which encoding the last one is of, only the server knows. */
-TEST(texts_of_another_encoding_in_a_pipeline)
-{
-	begin_session();
-	tine_journal_sent(&journal, "set client_encoding = latin1");
-	tine_journal_sent(&journal, "prepare p as select '\xe9'");
-	answer(true, 'A');
-	answer(true, 'I');
-	check_obstacle(TINE_OBSTACLE_ENCODING);
-}
-
-TEST(strings_that_escape_by_themselves)
-{
-	tine_journal_init(&journal, false, "UTF8");
-	transaction = 'I';
-	done("select '\\'; set x = 1; '");
-	check_state("");
-	begin_session();
-	done("select 'a' like 'b' escape '\\'; set x = 1");
-	check_state("set x = 1");
-	done("SET standard_conforming_strings = on");
-	check_state("set x = 1 | SET standard_conforming_strings = on");
-}
-
 TEST(more_than_it_keeps)
 {
 	static char long_text[TINE_JOURNAL_BYTES + 100];
@@ -619,10 +526,8 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
 
 	    T(a_function_by_its_number), T(a_failed_block_that_goes_on), T(obstacles),
+	    T(temporary_tables_by_the_options_of_a_login),
 	    T(lock_that_was_asked_for_in_vain_counts), T(sequences_are_no_obstacle),
 	    T(temporary_table_that_goes_with_its_transaction), T(custom_settings_stay_for_ever),
-	    T(set_config_as_frameworks_write_it), T(discard_all_forgets), T(encoding),
-	    T(texts_of_another_encoding), T(texts_of_an_encoding_that_is_taken_back),
-	    T(encoding_by_libpq_after_a_text), T(texts_of_another_encoding_in_a_pipeline),
-	    T(strings_that_escape_by_themselves), T(more_than_it_keeps),
+	    T(set_config_as_frameworks_write_it), T(discard_all_forgets), T(more_than_it_keeps),
 	    T(lost_answer_is_no_answer))

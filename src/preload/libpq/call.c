@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/call.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -77,6 +78,49 @@ static void tell_known(const char *name, tine_effect_fn *tell, void *context)
 		tell(context, &changes);
 }
 
+/* ---- temporary tables ------------------------------------------------------------------------ */
+
+/* DISCARD ALL takes the table away, and leaves its schema: pg_my_temp_schema() tells. */
+void tine_call_tell_temporary(tine_effect_fn *tell, void *context)
+{
+	static const struct tine_effect temporary = { .kind = TINE_EFFECT_OBSTACLE,
+						      .key = "",
+						      .obstacle = TINE_OBSTACLE_TEMPORARY,
+						      .is_indelible = true };
+
+	tell(context, &temporary);
+}
+
+/* Or pg_temp_3, which it is too, in the session whose it is. */
+static bool begins_pg_temp(const char *text, size_t length)
+{
+	static const char name[] = "pg_temp";
+
+	return length >= strlen(name) && strncasecmp(text, name, strlen(name)) == 0 &&
+	       (length == strlen(name) || !isalnum((unsigned char)text[strlen(name)]));
+}
+
+bool tine_call_mentions_pg_temp(const char *text, size_t length)
+{
+	for (size_t at = 0; at < length; at++)
+		if (begins_pg_temp(text + at, length - at))
+			return true;
+	return false;
+}
+
+bool tine_call_is_pg_temp(const struct tine_token *token)
+{
+	return (token->kind == TINE_TOKEN_WORD || token->kind == TINE_TOKEN_NAME) &&
+	       token->body_length && (*token->body | 0x20) == 'p' &&
+	       begins_pg_temp(token->body, token->body_length);
+}
+
+bool tine_call_leads_to_pg_temp(const struct tine_token *token)
+{
+	return token->kind == TINE_TOKEN_STRING &&
+	       (!token->is_plain || tine_call_mentions_pg_temp(token->body, token->body_length));
+}
+
 /* ---- set_config() --------------------------------------------------------------------------- */
 
 /* Once it has been set, for one transaction even, it exists and is empty; until then it does not.
@@ -115,10 +159,18 @@ static void end_call(struct tine_call *call, tine_effect_fn *tell, void *context
 	effect.is_indelible = !call->has_name || strchr(call->name, '.');
 	if (call->has_name && effect.is_indelible && (call->is_local || call->is_session))
 		tine_call_tell_custom(call->name, tell, context);
+	if (call->is_temporary)
+		tine_call_tell_temporary(tell, context);
 	if (call->is_session && call->has_name && call->has_value)
 		call->is_setting = true;
 	else if (!call->is_local || !call->has_name || tine_call_is_of_reading(call->name))
 		tell(context, &effect);
+}
+
+static bool leads_to_pg_temp(const struct tine_call *call, const struct tine_token *value)
+{
+	return call->has_name && strcmp(call->name, "search_path") == 0 &&
+	       tine_call_leads_to_pg_temp(value);
 }
 
 static void take_argument(struct tine_call *call, const struct tine_token *token)
@@ -132,6 +184,7 @@ static void take_argument(struct tine_call *call, const struct tine_token *token
 				*c = (char)(*c - 'A' + 'a');
 	} else if (call->argument == 1) {
 		call->has_value = call->tokens == 1 && token->kind == TINE_TOKEN_STRING;
+		call->is_temporary = call->is_temporary || leads_to_pg_temp(call, token);
 	} else if (call->argument == 2) {
 		call->is_local = call->tokens == 1 && tine_token_is(token, "TRUE");
 		call->is_session = call->tokens == 1 && tine_token_is(token, "FALSE");

@@ -15,6 +15,7 @@ struct tine_call {
 	bool is_open;
 	int depth, argument, tokens; /* tokens: of this argument */
 	bool is_local, is_session, has_name, has_value;
+	bool is_temporary; /* it makes pg_temp a part of search_path */
 	bool is_setting; /* it is SET in other words, if nothing else is in the statement */
 	char name[TINE_EFFECT_KEY_BYTES];
 };
@@ -33,6 +34,18 @@ bool tine_call_name(const struct tine_token *token, char *ret, size_t size);
 /** Say that a setting with a dot in its name is there from now on, and that DISCARD ALL will not
  *  take it away. */
 void tine_call_tell_custom(const char *name, tine_effect_fn *tell, void *context);
+
+/** Say that there may be temporary tables. */
+void tine_call_tell_temporary(tine_effect_fn *tell, void *context);
+
+/** Has this text the name of their schema in it? */
+bool tine_call_mentions_pg_temp(const char *text, size_t length);
+
+/** Is this the name? */
+bool tine_call_is_pg_temp(const struct tine_token *token);
+
+/** Is it a string that may have it among others? */
+bool tine_call_leads_to_pg_temp(const struct tine_token *token);
 
 /** Does this setting decide how texts are to be read? */
 bool tine_call_is_of_reading(const char *setting);

@@ -59,19 +59,7 @@ static void set_obstacle(struct reader *reader, enum tine_obstacle obstacle)
 
 static void tell_temporary(struct reader *reader)
 {
-	struct tine_effect effect = { .kind = TINE_EFFECT_OBSTACLE,
-				      .key = "",
-				      .obstacle = TINE_OBSTACLE_TEMPORARY,
-				      .is_indelible = true };
-
-	reader->tell(reader->context, &effect);
-}
-
-static bool is_pg_temp(const struct tine_token *token)
-{
-	return tine_token_is(token, "PG_TEMP") ||
-	       (token->kind == TINE_TOKEN_NAME && token->body_length == strlen("pg_temp") &&
-		memcmp(token->body, "pg_temp", token->body_length) == 0);
+	tine_call_tell_temporary(reader->tell, reader->context);
 }
 
 /* What matters anywhere in a statement. */
@@ -80,7 +68,7 @@ static void watch(struct reader *reader)
 	const struct tine_token *before = &reader->before;
 
 	tine_call_watch(&reader->call, before, &reader->token, reader->tell, reader->context);
-	if (is_pg_temp(&reader->token) ||
+	if (tine_call_is_pg_temp(&reader->token) ||
 	    (is_temporary(reader) &&
 	     (tine_token_is(before, "INTO") || tine_token_is(before, "LOCAL") ||
 	      tine_token_is(before, "GLOBAL"))))
@@ -303,6 +291,14 @@ static void set_named(struct reader *reader)
 	take_value(reader);
 }
 
+/* Its names may stand in strings. A table that is made by way of it does not say what it is. */
+static void search_path(struct reader *reader)
+{
+	for (; !reader->is_over; advance(reader))
+		if (tine_call_leads_to_pg_temp(&reader->token))
+			tell_temporary(reader);
+}
+
 static void set(struct reader *reader)
 {
 	bool is_local = accept(reader, "LOCAL");
@@ -325,6 +321,8 @@ static void set(struct reader *reader)
 		set_named(reader);
 	if (strchr(reader->key, '.'))
 		tine_call_tell_custom(reader->key, reader->tell, reader->context);
+	else if (strcmp(reader->key, "search_path") == 0)
+		search_path(reader);
 	/* Gone with its transaction, but the texts until then are read by this one. */
 	if (is_local && tine_call_is_of_reading(reader->key))
 		reader->effect.kind = TINE_EFFECT_STRANGE;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "preload/libpq/call.h"
+
 /* ---- what follows from an encoding ---------------------------------------------------------- */
 
 static bool hides_backslash(const char *encoding)
@@ -528,6 +530,13 @@ void tine_journal_init(struct tine_journal *journal, bool standard_strings, cons
 	*journal = (struct tine_journal){ 0 };
 	journal->escapes = !standard_strings;
 	journal->hides = !encoding || hides_backslash(encoding);
+}
+
+/* What DISCARD ALL goes back to. */
+void tine_journal_options(struct tine_journal *journal, const char *options)
+{
+	if (options && tine_call_mentions_pg_temp(options, strlen(options)))
+		tine_item_obstacle(journal, TINE_OBSTACLE_TEMPORARY, true);
 }
 
 void tine_journal_clear(struct tine_journal *journal)

@@ -69,6 +69,9 @@ struct tine_journal {
  *  @param encoding  what it reports as client_encoding; NULL: unknown */
 void tine_journal_init(struct tine_journal *journal, bool standard_strings, const char *encoding);
 
+/** It was begun with these settings, as PQoptions() has them; NULL: none. */
+void tine_journal_options(struct tine_journal *journal, const char *options);
+
 /** Forget everything and free what it has; after it the journal is one of a new session, with the
  *  same settings at its start. */
 void tine_journal_clear(struct tine_journal *journal);

@@ -108,6 +108,7 @@ void tine_session_begin(struct tine_record *record)
 	tine_session_end(record);
 	tine_journal_init(&session->journal, standard && strcmp(standard, "on") == 0,
 			  real->PQparameterStatus(record->conn, "client_encoding"));
+	tine_journal_options(&session->journal, real->PQoptions(record->conn));
 	tine_session_note_socket(record);
 	session->born_ns = tine_clock_ns();
 	session->is_open = true;
