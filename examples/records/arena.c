@@ -40,7 +40,7 @@ void *arena_take(struct arena *arena, size_t size_bytes)
 	}
 	memory = block->data + block->used;
 	block->used += size;
-	return memset(memory, 0, size);
+	return memory;
 }
 
 char *arena_copy(struct arena *arena, const char *text, size_t length)
@@ -49,6 +49,7 @@ char *arena_copy(struct arena *arena, const char *text, size_t length)
 
 	if (length > 0)
 		memcpy(copy, text, length);
+	copy[length] = '\0';
 	return copy;
 }
 
@@ -66,6 +67,20 @@ char *arena_print(struct arena *arena, const char *format, ...)
 	vsnprintf(text, (size_t)length + 1, format, again);
 	va_end(again);
 	return text;
+}
+
+void arena_reset(struct arena *arena)
+{
+	struct arena_block *block = arena->blocks;
+
+	if (!block)
+		return;
+	while (block->next) {
+		arena->blocks = block->next;
+		free(block);
+		block = arena->blocks;
+	}
+	block->used = 0;
 }
 
 void arena_free(struct arena *arena)

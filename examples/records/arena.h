@@ -16,7 +16,7 @@ struct arena {
 	struct arena_block *blocks;
 };
 
-/** Zeroed memory until arena_free(). Never NULL. */
+/** Memory until arena_free() or arena_reset(), with anything in it. Never NULL. */
 void *arena_take(struct arena *arena, size_t size_bytes);
 
 /** A copy with a 0 byte behind it. Never NULL. */
@@ -25,6 +25,9 @@ char *arena_copy(struct arena *arena, const char *text, size_t length);
 /** As printf(). Never NULL. */
 char *arena_print(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** The end of all that was taken; a block stays for what is taken next. */
+void arena_reset(struct arena *arena);
 
 void arena_free(struct arena *arena);
 

@@ -16,12 +16,15 @@
 
 #include "request.h"
 
+#define ADDRESS_BYTES 64
+
 struct http;
 
 /* A connection. */
 struct client {
 	struct client *next, **back;
 	struct MHD_Connection *connection;
+	char address[ADDRESS_BYTES]; /* whose it is, as text_of_whom() has it */
 	int fd;
 	bool busy;        /* a request is under way */
 	int64_t until_ns; /* of CLOCK_MONOTONIC: when it is cut off; 0: it waits for us */
@@ -32,6 +35,9 @@ struct http {
 	struct service *service;
 	tine_worker *worker;
 	struct client *clients;
+	struct exchange *spares; /* for the next requests: of the last ones */
+	int spare_count;
+	int64_t now_ns; /* of CLOCK_MONOTONIC, when the loop's last wait ended */
 	bool draining;
 	unsigned enough;      /* connections: others may take what comes */
 	int64_t next_cut_ns;  /* when slow clients are looked for again */
@@ -42,6 +48,7 @@ struct http {
 };
 
 struct exchange {
+	struct exchange *next_spare;
 	struct http *http;
 	struct MHD_Connection *connection;
 	struct client *client;
@@ -55,5 +62,14 @@ struct exchange {
 	bool is_early; /* answered without its body, which was not sent yet or is far too large */
 	bool answered;
 };
+
+/** For a request that begins. What a request before needed of memory is there. Never NULL. */
+struct exchange *exchange_begin(struct http *http, struct MHD_Connection *connection,
+				struct client *client);
+
+/** Nobody needs it any more: its reply is sent, or will never be. */
+void exchange_end(struct exchange *exchange);
+
+void exchange_free_spares(struct http *http);
 
 #endif

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "http.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -16,14 +13,14 @@
 
 #include "body.h"
 #include "exchange.h"
+#include "head.h"
 #include "page.h"
 #include "reply.h"
 #include "route.h"
 #include "service.h"
-#include "text.h"
 
 #define CONNECTIONS_MAX 1000
-#define HEADERS_BYTES 16384
+#define HEADERS_BYTES 12288 /* a head, its cookies once more, and the head of the reply */
 #define IDLE_S 60
 #define DRAIN_S 1
 #define MOST_WAIT_MS 60000
@@ -40,17 +37,17 @@
  * as that pace takes. */
 static void expect_head(const struct http *http, struct client *client)
 {
-	client->until_ns = clock_ns() + (http->draining ? HURRY_S : IDLE_S) * NS_PER_S;
+	client->until_ns = http->now_ns + (http->draining ? HURRY_S : IDLE_S) * NS_PER_S;
 }
 
-static void expect_bytes(struct client *client, int64_t bytes)
+static void expect_bytes(const struct http *http, struct client *client, int64_t bytes)
 {
-	client->until_ns = clock_ns() + IDLE_S * NS_PER_S + bytes * (NS_PER_S / PACE_BYTES_PER_S);
+	client->until_ns = http->now_ns + IDLE_S * NS_PER_S + bytes * (NS_PER_S / PACE_BYTES_PER_S);
 }
 
-static void body_came(struct client *client, size_t bytes)
+static void body_came(const struct http *http, struct client *client, size_t bytes)
 {
-	int64_t most_ns = clock_ns() + IDLE_S * NS_PER_S;
+	int64_t most_ns = http->now_ns + IDLE_S * NS_PER_S;
 
 	client->until_ns += (int64_t)bytes * (NS_PER_S / PACE_BYTES_PER_S);
 	if (client->until_ns > most_ns)
@@ -60,11 +57,12 @@ static void body_came(struct client *client, size_t bytes)
 /* The library notices, and closes it. */
 static void cut_off_the_slow(struct http *http)
 {
-	bool crowded = http_connections(http) >= http->enough / 4 * 3;
-	int64_t now_ns = clock_ns();
+	int64_t now_ns = http->now_ns;
+	bool crowded;
 
 	if (now_ns < http->next_cut_ns)
 		return;
+	crowded = http_connections(http) >= http->enough / 4 * 3;
 	http->next_cut_ns = now_ns + NS_PER_S;
 	for (struct client *client = http->clients; client; client = client->next) {
 		int64_t late_ns = now_ns - client->until_ns;
@@ -74,135 +72,6 @@ static void cut_off_the_slow(struct http *http)
 		if (client->until_ns != 0 && late_ns > 0)
 			shutdown(client->fd, SHUT_RDWR);
 	}
-}
-
-/* ---- reading a request's head --------------------------------------------------------------- */
-
-static const char *header(const struct exchange *exchange, const char *name)
-{
-	const char *value =
-		MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
-
-	return value ? value : "";
-}
-
-static enum MHD_Result add_query(void *arg, enum MHD_ValueKind kind, const char *name,
-				 const char *value)
-{
-	struct request *request = arg;
-
-	(void)kind;
-	if (request->query.count < FIELDS_MAX)
-		fields_add(&request->query, name, value ? value : "", value ? strlen(value) : 0);
-	return MHD_YES;
-}
-
-static const char *peer(struct exchange *exchange)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *address = info ? info->client_addr : NULL;
-	char text[INET6_ADDRSTRLEN] = "local";
-
-	if (address && address->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text,
-			  sizeof(text));
-	if (address && address->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text,
-			  sizeof(text));
-	return arena_copy(&exchange->request.arena, text, strlen(text));
-}
-
-struct host {
-	const char *name;
-	int count;
-};
-
-static enum MHD_Result note_host(void *arg, enum MHD_ValueKind kind, const char *name,
-				 const char *value)
-{
-	struct host *host = arg;
-
-	(void)kind;
-	/* A blank before the colon is no part of the name to everybody. */
-	if (strncasecmp(name, "host", 4) == 0 && !name[4 + strspn(name + 4, " \t")]) {
-		host->name = value;
-		host->count++;
-	}
-	return MHD_YES;
-}
-
-/* Two of them: whoever is in between may have believed the other one. */
-static const char *host_of(struct exchange *exchange)
-{
-	struct host host = { 0 };
-
-	MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, note_host, &host);
-	if (host.count != 1 || !host.name)
-		return NULL;
-	return arena_copy(&exchange->request.arena, host.name, strlen(host.name));
-}
-
-static enum MHD_Result keep_last(void *arg, enum MHD_ValueKind kind, const char *name,
-				 const char *value)
-{
-	const char **forwarded = arg;
-
-	(void)kind;
-	if (strcasecmp(name, "X-Forwarded-For") == 0 && value)
-		*forwarded = value;
-	return MHD_YES;
-}
-
-/* What the proxy before this service has added is the last one, of the last header of that name;
- * those before it, anybody can send. */
-static const char *client_address(struct exchange *exchange)
-{
-	const char *forwarded = "", *address = NULL;
-
-	if (exchange->http->service->config->trust_forwarded)
-		MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, keep_last,
-					  &forwarded);
-	address = text_last_address(&exchange->request.arena, forwarded);
-	return text_of_whom(&exchange->request.arena, *address ? address : peer(exchange));
-}
-
-static enum method method_of(const char *name)
-{
-	if (strcmp(name, "GET") == 0 || strcmp(name, "HEAD") == 0)
-		return METHOD_GET;
-	return strcmp(name, "POST") == 0 ? METHOD_POST : METHOD_OTHER;
-}
-
-static const char *keep(struct exchange *exchange, const char *text)
-{
-	return arena_copy(&exchange->request.arena, text, strlen(text));
-}
-
-static void read_head(struct exchange *exchange, const char *path, const char *method)
-{
-	struct request *request = &exchange->request;
-	struct service *service = exchange->http->service;
-	bool other_method;
-
-	request->service = service;
-	request->method = method_of(method);
-	request->path = keep(exchange, path);
-	request->cookies = keep(exchange, header(exchange, "Cookie"));
-	request->content_type = keep(exchange, header(exchange, "Content-Type"));
-	request->authorization = keep(exchange, header(exchange, "Authorization"));
-	request->if_none_match = keep(exchange, header(exchange, "If-None-Match"));
-	request->host = host_of(exchange);
-	request->address = client_address(exchange);
-	request->visitor.name = "";
-	MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, add_query, request);
-	request->route = route_find(request, &other_method);
-	request->db = (struct db){
-		.pool = service->pool,
-		.label = arena_print(&request->arena, "%s %.40s", method,
-				     request->route ? request->route->path : "?"),
-		.prepares = service->config->prepare,
-	};
 }
 
 /* ---- answering ------------------------------------------------------------------------------ */
@@ -268,13 +137,14 @@ static int64_t reply_bytes(const struct reply *reply)
 
 static enum MHD_Result send_reply(struct exchange *exchange)
 {
+	struct http *http = exchange->http;
 	int64_t bytes = reply_bytes(&exchange->reply);
 	struct MHD_Response *response =
-		reply_make(&exchange->reply, exchange->http->service->config->behind_tls,
-			   exchange->http->draining || exchange->is_early);
+		reply_make(&exchange->reply, http->service->config->behind_tls,
+			   http->draining || exchange->is_early);
 	enum MHD_Result rc = MHD_NO;
 
-	expect_bytes(exchange->client, bytes);
+	expect_bytes(http, exchange->client, bytes);
 	if (response)
 		rc = MHD_queue_response(exchange->connection, (unsigned)exchange->reply.status,
 					response);
@@ -310,20 +180,14 @@ static struct exchange *begin(struct http *http, struct MHD_Connection *connecti
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	struct exchange *exchange = exchange_begin(http, connection, info->socket_context);
 
-	if (!exchange)
-		abort();
-	exchange->http = http;
-	exchange->connection = connection;
-	exchange->client = info->socket_context;
 	exchange->client->busy = true;
-	expect_bytes(exchange->client, 0);
-	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
-	reply_init(&exchange->reply);
-	form_init(&exchange->request.form);
-	read_head(exchange, path, method);
-	exchange->is_scanner = text_is_scanner_path(exchange->request.path);
+	expect_bytes(http, exchange->client, 0);
+	if (http->draining)
+		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					  (unsigned)IDLE_S);
+	head_read(exchange, path, method);
 	body_begin(exchange);
 	return exchange;
 }
@@ -344,7 +208,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 	if (*data_bytes > 0) {
 		bool taken = body_add(exchange, data, *data_bytes);
 
-		body_came(exchange->client, *data_bytes);
+		body_came(arg, exchange->client, *data_bytes);
 		*data_bytes = 0;
 		return taken ? MHD_YES : MHD_NO;
 	}
@@ -368,11 +232,7 @@ static void finished(void *arg, struct MHD_Connection *connection, void **contex
 					  (unsigned)DRAIN_S);
 	body_end(exchange);
 	http->upload_bytes -= exchange->upload_bytes;
-	reply_free(&exchange->reply);
-	form_free(&exchange->request.form);
-	fields_free(&exchange->request.query);
-	arena_free(&exchange->request.arena);
-	free(exchange);
+	exchange_end(exchange);
 	*context = NULL;
 }
 
@@ -389,6 +249,7 @@ static void connection_changed(void *arg, struct MHD_Connection *connection, voi
 		client->connection = connection;
 		client->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
 				     ->connect_fd;
+		head_note_client(client);
 		expect_head(http, client);
 		client->next = http->clients;
 		if (client->next)
@@ -439,6 +300,7 @@ struct http *http_new(struct service *service, tine_worker *worker)
 	http->service = service;
 	http->worker = worker;
 	http->enough = enough_connections();
+	http->now_ns = clock_ns();
 	http->daemon =
 		MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 					 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
@@ -465,6 +327,7 @@ void http_free(struct http *http)
 		MHD_stop_daemon(http->daemon);
 	if (http->wake_fd >= 0)
 		close(http->wake_fd);
+	exchange_free_spares(http);
 	free(http);
 }
 
@@ -489,6 +352,7 @@ static void has_woken(struct http *http, bool by_handler)
 	atomic_store(&http->resumed, false);
 	if (by_handler)
 		eventfd_read(http->wake_fd, &count);
+	http->now_ns = clock_ns();
 }
 
 bool http_wait(struct http *http, int other_fd, int most_ms)
@@ -550,6 +414,7 @@ bool http_is_full(const struct http *http)
 void http_drain(struct http *http)
 {
 	http->draining = true;
+	http->now_ns = clock_ns();
 	for (struct client *client = http->clients; client; client = client->next) {
 		if (client->busy)
 			continue;

@@ -126,7 +126,7 @@ void lot_get(struct request *request, struct reply *reply)
 	const char *values[] = { number };
 	PGresult *rows;
 
-	settings_get(request);
+	settings_refresh(request);
 	if (text_lot_number(request->part, number) == 0) {
 		page_error(request, reply, 404, "There is no such lot.");
 		return;

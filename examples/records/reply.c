@@ -30,11 +30,8 @@ static struct MHD_Response *make_body(struct reply *reply)
 	if (reply->data)
 		return MHD_create_response_from_buffer(reply->data_bytes, (void *)reply->data,
 						       MHD_RESPMEM_PERSISTENT);
-	response = MHD_create_response_from_buffer(reply->body.length, reply->body.data,
-						   MHD_RESPMEM_MUST_FREE);
-	if (response)
-		reply->body = (struct buffer){ 0 };
-	return response;
+	return MHD_create_response_from_buffer(reply->body.length, reply->body.data,
+					       MHD_RESPMEM_PERSISTENT);
 }
 
 static bool has_header(const struct reply *reply, const char *name)

@@ -13,7 +13,7 @@
 
 #include "request.h"
 
-/** @param reply loses its body or file to what is returned
+/** @param reply loses its file to what is returned, which refers to its body and data
  *  @param closes the connection ends with it
  *  @return the caller's, for MHD_destroy_response(); NULL when there is no memory */
 struct MHD_Response *reply_make(struct reply *reply, bool behind_tls, bool closes);

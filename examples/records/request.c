@@ -39,12 +39,14 @@ void reply_init(struct reply *reply)
 	*reply = (struct reply){ .status = 500, .fd = -1 };
 }
 
-void reply_free(struct reply *reply)
+void reply_clear(struct reply *reply)
 {
-	free(reply->body.data);
+	struct buffer body = { .data = reply->body.data, .size = reply->body.size };
+
 	if (reply->fd >= 0)
 		close(reply->fd);
 	reply_init(reply);
+	reply->body = body;
 }
 
 void reply_header(struct reply *reply, const char *name, const char *value)

@@ -85,7 +85,9 @@ const char *role_name(enum role role);
 enum role role_find(const char *name);
 
 void reply_init(struct reply *reply);
-void reply_free(struct reply *reply);
+
+/** The end of a reply. Its body's memory stays, for the next one or for free(). */
+void reply_clear(struct reply *reply);
 
 /** Add a header. A value with control bytes is left out: it would end the header. */
 void reply_header(struct reply *reply, const char *name, const char *value);

@@ -10,32 +10,32 @@
 #include "session.h"
 #include "text.h"
 
-#define GET METHOD_GET
-#define POST METHOD_POST
+#define GET(path) METHOD_GET, "GET " path, path
+#define POST(path) METHOD_POST, "POST " path, path
 
 static const struct route routes[] = {
-	{ GET, "/", ROLE_NOBODY, ROUTE_SESSION, home_get },
-	{ GET, "/login", ROLE_NOBODY, ROUTE_SESSION, login_get },
-	{ POST, "/login", ROLE_NOBODY, 0, login_post },
-	{ POST, "/logout", ROLE_NOBODY, 0, logout_post },
-	{ GET, "/documents", ROLE_READER, 0, documents_get },
-	{ POST, "/documents", ROLE_EDITOR, ROUTE_UPLOAD, documents_post },
-	{ GET, "/documents/*", ROLE_READER, 0, document_get },
-	{ POST, "/documents/*/delete", ROLE_EDITOR, 0, document_delete },
-	{ GET, "/lots", ROLE_NOBODY, ROUTE_SESSION, lots_get },
-	{ POST, "/lots", ROLE_EDITOR, 0, lots_post },
-	{ GET, "/lots/*", ROLE_NOBODY, 0, lot_get },
-	{ GET, "/admin/", ROLE_ADMIN, 0, admin_get },
-	{ POST, "/admin/settings", ROLE_ADMIN, 0, admin_settings_post },
-	{ POST, "/admin/users/*/role", ROLE_ADMIN, 0, admin_role_post },
-	{ GET, "/health", ROLE_NOBODY, ROUTE_QUICK, health_get },
-	{ GET, "/health/db", ROLE_NOBODY, 0, health_db_get },
-	{ GET, "/static/*", ROLE_NOBODY, ROUTE_QUICK, assets_get },
-	{ GET, "/status", ROLE_NOBODY, 0, status_get },
-	{ GET, "/status/", ROLE_NOBODY, 0, status_get },
-	{ GET, "/status/*", ROLE_NOBODY, 0, status_get },
-	{ POST, "/inbox", ROLE_NOBODY, ROUTE_RAW, inbox_post },
-	{ GET, "/inbox/*", ROLE_NOBODY, 0, inbox_get },
+	{ GET("/"), ROLE_NOBODY, ROUTE_SESSION, home_get },
+	{ GET("/login"), ROLE_NOBODY, ROUTE_SESSION, login_get },
+	{ POST("/login"), ROLE_NOBODY, 0, login_post },
+	{ POST("/logout"), ROLE_NOBODY, 0, logout_post },
+	{ GET("/documents"), ROLE_READER, 0, documents_get },
+	{ POST("/documents"), ROLE_EDITOR, ROUTE_UPLOAD, documents_post },
+	{ GET("/documents/*"), ROLE_READER, 0, document_get },
+	{ POST("/documents/*/delete"), ROLE_EDITOR, 0, document_delete },
+	{ GET("/lots"), ROLE_NOBODY, ROUTE_SESSION, lots_get },
+	{ POST("/lots"), ROLE_EDITOR, 0, lots_post },
+	{ GET("/lots/*"), ROLE_NOBODY, 0, lot_get },
+	{ GET("/admin/"), ROLE_ADMIN, 0, admin_get },
+	{ POST("/admin/settings"), ROLE_ADMIN, 0, admin_settings_post },
+	{ POST("/admin/users/*/role"), ROLE_ADMIN, 0, admin_role_post },
+	{ GET("/health"), ROLE_NOBODY, ROUTE_QUICK, health_get },
+	{ GET("/health/db"), ROLE_NOBODY, 0, health_db_get },
+	{ GET("/static/*"), ROLE_NOBODY, ROUTE_QUICK, assets_get },
+	{ GET("/status"), ROLE_NOBODY, 0, status_get },
+	{ GET("/status/"), ROLE_NOBODY, 0, status_get },
+	{ GET("/status/*"), ROLE_NOBODY, 0, status_get },
+	{ POST("/inbox"), ROLE_NOBODY, ROUTE_RAW, inbox_post },
+	{ GET("/inbox/*"), ROLE_NOBODY, 0, inbox_get },
 };
 
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
@@ -70,6 +70,13 @@ const struct route *route_find(struct request *request, bool *ret_other_method)
 		*ret_other_method = true;
 	}
 	return NULL;
+}
+
+/* None of them is a scanner's but by what is in the place of the '*', where a point has to be. */
+bool route_is_scanners(const struct request *request)
+{
+	return (!request->route || strchr(request->part, '.')) &&
+	       text_is_scanner_path(request->path);
 }
 
 /* ---- before the handler --------------------------------------------------------------------- */
@@ -146,7 +153,7 @@ static void answer(struct request *request, struct reply *reply)
 	}
 	if (route->role != ROLE_NOBODY || (route->flags & ROUTE_SESSION)) {
 		session_load(request);
-		settings_get(request);
+		settings_refresh(request);
 	}
 	if (request->visitor.role >= route->role)
 		route->handler(request, reply);

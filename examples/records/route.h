@@ -19,9 +19,10 @@ enum route_flags {
 
 struct route {
 	enum method method;
-	const char *path; /* one '*' stands for a part without '/' */
-	enum role role;   /* the least that is needed */
-	unsigned flags;   /* enum route_flags */
+	const char *label; /* method and path */
+	const char *path;  /* one '*' stands for a part without '/' */
+	enum role role;    /* the least that is needed */
+	unsigned flags;    /* enum route_flags */
 	handler_fn handler;
 };
 
@@ -29,6 +30,9 @@ struct route {
  *  @param ret_other_method set when the path is known with another method
  *  @return NULL when there is none */
 const struct route *route_find(struct request *request, bool *ret_other_method);
+
+/** Is it a path that only scanners ask for? After route_find(). */
+bool route_is_scanners(const struct request *request);
 
 /** Say to who may not that he may not, or to nobody where to sign in, or that it is not known. */
 void route_refuse(struct request *request, struct reply *reply);

@@ -70,13 +70,10 @@ static void read_row(struct request *request)
 	PQclear(row);
 }
 
-struct setting_values settings_get(struct request *request)
+void settings_refresh(struct request *request)
 {
-	struct settings *settings = &request->service->settings;
-
-	if (!request->database_away && begin(settings))
+	if (!request->database_away && begin(&request->service->settings))
 		read_row(request);
-	return settings_known(settings);
 }
 
 int64_t settings_upload_limit(struct request *request)

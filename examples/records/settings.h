@@ -36,10 +36,10 @@ void settings_init(struct settings *settings);
 /** What is known, without asking anybody. */
 struct setting_values settings_known(struct settings *settings);
 
-/** What is known, read again when it is due and the request has not found the database away. */
-struct setting_values settings_get(struct request *request);
+/** Read them again when they are due and the request has not found the database away. */
+void settings_refresh(struct request *request);
 
-/** The next settings_get() in this process reads. */
+/** The next settings_refresh() in this process reads. */
 void settings_forget(struct settings *settings);
 
 /** The largest document, as far as known. */

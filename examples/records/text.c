@@ -133,6 +133,7 @@ const char *text_file_name(struct arena *arena, const char *name)
 		used += bytes;
 		at += bytes;
 	}
+	clean[used] = '\0';
 	if (used == 0 || strcmp(clean, ".") == 0 || strcmp(clean, "..") == 0)
 		return "document";
 	return clean;

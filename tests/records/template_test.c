@@ -134,6 +134,26 @@ TEST(what_a_view_takes)
 	arena_free(&arena);
 }
 
+TEST(an_arena_is_used_again)
+{
+	struct arena arena = { 0 };
+	char *first = arena_take(&arena, 100);
+
+	arena_reset(&arena);
+	CHECK(arena_take(&arena, 100) == first);
+	for (int i = 0; i < 100; i++)
+		memset(arena_take(&arena, 1000), 'x', 1000);
+	memset(arena_take(&arena, 100000), 'x', 100000);
+	arena_reset(&arena);
+	CHECK(arena_take(&arena, 100) == first);
+	arena_reset(&arena);
+	CHECK_STR(arena_copy(&arena, "abc", 2), "ab");
+	CHECK_STR(arena_print(&arena, "%d", 17), "17");
+	arena_free(&arena);
+	arena_reset(&arena);
+	CHECK(!arena.blocks);
+}
+
 TEST(other_pages)
 {
 	CHECK_STR(render("<{{>part}}{{>missing}}>", "{\"x\": \"&\"}"), "<[&amp;]>");
@@ -214,6 +234,6 @@ TEST(what_was_put_is_there_until_it_is_removed)
 	fclose(file);
 }
 
-CHECK_TABLE(T(values_are_escaped), T(sections), T(numbers), T(what_a_view_takes), T(other_pages),
-	    T(what_is_not_well_formed_is_said), T(a_key_is_never_a_path),
-	    T(what_was_put_is_there_until_it_is_removed))
+CHECK_TABLE(T(values_are_escaped), T(sections), T(numbers), T(what_a_view_takes),
+	    T(an_arena_is_used_again), T(other_pages), T(what_is_not_well_formed_is_said),
+	    T(a_key_is_never_a_path), T(what_was_put_is_there_until_it_is_removed))

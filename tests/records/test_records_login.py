@@ -210,6 +210,13 @@ def test_methods(service):
         assert int(answer.headers['Content-Length']) > 500
 
 
+@pytest.mark.parametrize('headers', [
+    {'Cookie': 'x' * 5000}, {'X-Long': 'x' * 8000}, {'X-%d' % i: 'x' * 60 for i in range(80)}])
+def test_headers_that_are_large(service, headers):
+    with service.visit() as browser:
+        assert browser.ask('GET', '/', headers=headers).status == 200
+
+
 @pytest.mark.parametrize('headers', [{'Cookie': 'x' * 40000}, {'X-Long': 'x' * 40000}])
 def test_headers_that_are_too_large(service, headers):
     with service.visit() as browser:
@@ -284,6 +291,10 @@ def test_scanners_are_answered_at_once_and_limited(strict):
     assert statuses == [404] * 5 + [429]
     assert all(len(answer.body) < 20 for answer in answers)
     assert answers[-1].headers['Retry-After'] == '60'
+    # what is in a place where something of ours could be, too
+    for path in '/lots/x.php', '/documents/.env', '/static/x.php', '/lots/x.php/y':
+        answer = browser.ask('GET', path, headers={'X-Forwarded-For': '203.0.113.78'})
+        assert answer.status in (404, 429) and len(answer.body) < 20, path
     other = browser.ask('GET', '/.env', headers={'X-Forwarded-For': '203.0.113.77'})
     assert other.status == 404 and browser.get('/').status == 200
     browser.close()

@@ -24,6 +24,8 @@ TEST(names_of_files)
 	};
 	char longer[400];
 
+	memset(arena_take(&arena, 4000), 'x', 4000);
+	arena_reset(&arena);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		CHECK_STR(text_file_name(&arena, cases[i][0]), cases[i][1]);
 	memset(longer, 'x', sizeof(longer) - 1);
