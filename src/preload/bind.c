@@ -47,6 +47,11 @@ static void *find_function(const char *name, void **slot)
 	return !hook && tine_guard_level ? tine_guard_level->hook_of_libpq(name) : hook;
 }
 
+bool tine_bind_leads(const char *name, void *const *slot)
+{
+	return slot && *slot == find_hook(name) && *slot;
+}
+
 static void bind_slot(const struct dl_phdr_info *library, const char *name, void **slot,
 		      void *context)
 {

@@ -41,6 +41,9 @@ void tine_bind_will_load(void);
  *  inside dlopen(). One that called dlopen() and nothing hooked since counts as inside. */
 bool tine_bind_may_protect(void);
 
+/** Does this slot of a library lead to our hook of that name? */
+bool tine_bind_leads(const char *name, void *const *slot);
+
 /** In a forked child: other threads, which may have been in dlopen(), are not there any more. */
 void tine_bind_in_child(void);
 

@@ -8,6 +8,7 @@
 
 #include "base/line.h"
 #include "base/option.h"
+#include "preload/ahead.h"
 #include "preload/bind.h"
 #include "preload/known.h"
 #include "preload/report.h"
@@ -56,6 +57,7 @@ static void child_step(const char *topic)
 
 	tine_origin_adopt();
 	tine_bind_in_child();
+	tine_ahead_in_child();
 	tine_scan_sever(&report);
 	if (tine_guard_level)
 		tine_guard_level->in_child();

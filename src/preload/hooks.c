@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "preload/ahead.h"
 #include "preload/bind.h"
 #include "preload/fdtable.h"
 #include "preload/guard.h"
@@ -284,9 +285,31 @@ static inline ssize_t received(int fd, const void *bytes, ssize_t length)
 	return length;
 }
 
+/* An answer that libpq is not to see, and is read by none of the other functions. */
+static ssize_t receive_past(ssize_t (*receive)(int, void *, size_t, int), struct tine_ahead *ahead,
+			    int fd, char *bytes, size_t size, int flags)
+{
+	do {
+		char *place = bytes + TINE_AHEAD_ROOM;
+		ssize_t length = receive(fd, place, size - TINE_AHEAD_ROOM, flags);
+
+		if (length <= 0)
+			return length;
+		length = tine_ahead_take(ahead, bytes, (size_t)received(fd, place, length));
+		if (length != 0)
+			return length;
+	} while (tine_ahead_goes_on(ahead));
+	return received(fd, bytes, receive(fd, bytes, size, flags));
+}
+
 HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
 {
+	struct tine_ahead *ahead;
+
 	ENTER(recv);
+	if (tine_ahead_any() && !(flags & MSG_PEEK) && size > TINE_AHEAD_ROOM &&
+	    (ahead = tine_ahead_of_socket(fd)) != NULL)
+		return receive_past(real_recv, ahead, fd, bytes, size, flags);
 	return received(fd, bytes, real_recv(fd, bytes, size, flags));
 }
 

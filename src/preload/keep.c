@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fork/sever.h"
+#include "preload/ahead.h"
 #include "preload/fdtable.h"
 
 /* No descriptor has it: nothing is kept, and the hooks look all the same. */
@@ -89,6 +90,7 @@ bool tine_keep_close(int fd, const void *caller)
 {
 	if (fd != tine_keep_fd || !is_for(caller) || keep.is_lost)
 		return false;
+	tine_ahead_forget(fd);
 	keep.is_lost = !tine_keep_sever(fd);
 	return !keep.is_lost;
 }

@@ -3,7 +3,9 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "preload/ahead.h"
 #include "preload/track.h"
 
 typedef int read_fn(void *ssl, void *buffer, int size);
@@ -27,7 +29,7 @@ void tine_tls_note_socket(int fd)
 	socket_read = fd;
 }
 
-static int read_through(struct copy *copy, void *own, void *ssl, void *buffer, int size)
+static int read_once(struct copy *copy, void *own, void *ssl, void *buffer, int size)
 {
 	int length;
 
@@ -46,6 +48,47 @@ static int read_through(struct copy *copy, void *own, void *ssl, void *buffer, i
 	if (length > 0 && last_ssl == ssl)
 		tine_track_decrypted(last_socket, buffer, (size_t)length);
 	return length;
+}
+
+/* An SSL object of that address was another's, if its number was. */
+static bool is_its_own(struct tine_ahead *ahead)
+{
+	int fd = atomic_load_explicit(&ahead->fd, memory_order_relaxed);
+
+	if (socket_read < 0 || socket_read == fd)
+		return true;
+	tine_ahead_forget(fd);
+	return false;
+}
+
+/* What is no answer of ours begins where it was read to, and is led to where libpq wants it. */
+static int read_past(struct copy *copy, void *own, void *ssl, char *buffer, int size,
+		     struct tine_ahead *ahead)
+{
+	do {
+		int length = read_once(copy, own, ssl, buffer + TINE_AHEAD_ROOM,
+				       size - TINE_AHEAD_ROOM);
+
+		if (length <= 0)
+			return length;
+		if (!is_its_own(ahead)) {
+			memmove(buffer, buffer + TINE_AHEAD_ROOM, (size_t)length);
+			return length;
+		}
+		length = (int)tine_ahead_take(ahead, buffer, (size_t)length);
+		if (length != 0)
+			return length;
+	} while (tine_ahead_goes_on(ahead));
+	return read_once(copy, own, ssl, buffer, size);
+}
+
+static int read_through(struct copy *copy, void *own, void *ssl, void *buffer, int size)
+{
+	struct tine_ahead *ahead = tine_ahead_any() ? tine_ahead_of_tls(ssl) : NULL;
+
+	if (ahead && size > TINE_AHEAD_ROOM)
+		return read_past(copy, own, ssl, buffer, size, ahead);
+	return read_once(copy, own, ssl, buffer, size);
 }
 
 /* One function for each copy, since the caller says nothing about which it is. */
@@ -75,4 +118,12 @@ void *tine_tls_wrap_read(void **slot)
 	copies[number].slot = slot;
 	atomic_store(&copies[number].real, (read_fn *)*slot);
 	return (void *)wrappers[number];
+}
+
+bool tine_tls_reads(void *const *slot)
+{
+	for (unsigned i = 0; i < COPIES; i++)
+		if (copies[i].slot == slot)
+			return *slot == (void *)wrappers[i];
+	return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A look at what libpq reads through OpenSSL, so that a line about a fork can say whether an
- * encrypted connection was in a transaction. Nothing else depends on it.
+ * What libpq reads through OpenSSL: a look at it, so that a line about a fork can say whether an
+ * encrypted connection was in a transaction; and the way past libpq for an answer that it is not to
+ * see (ahead.h).
  *
  * bind.c leads the SSL_read slot of each libpq here; the function that was in the slot is called,
  * so every copy of libpq goes on with its own OpenSSL. While SSL_read runs, libpq reads its socket
@@ -13,10 +14,15 @@
 #ifndef TINE_PRELOAD_TLS_H
 #define TINE_PRELOAD_TLS_H
 
+#include <stdbool.h>
+
 /** The function to put into a libpq's SSL_read slot.
  *  @param slot  still holding the real function, or the loader's stub that will look for it
  *  @return NULL when there are too many copies: then the slot is to be left as it is */
 void *tine_tls_wrap_read(void **slot);
+
+/** Is what this libpq's SSL_read slot leads to ours? */
+bool tine_tls_reads(void *const *slot);
 
 /** A hooked call of this thread has read from an encrypted connection. */
 void tine_tls_note_socket(int fd);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fork/origin.h"
+#include "preload/ahead.h"
 #include "preload/bind.h"
 #include "preload/fdtable.h"
 #include "preload/guard.h"
@@ -68,6 +69,7 @@ void tine_track_made(int fd, void *caller)
 	struct tine_fd_entry *entry =
 		disabled || tine_origin_is_borrowed() ? NULL : tine_fd_make(fd);
 
+	tine_ahead_forget(fd);
 	if (entry) {
 		entry->start_length = 0;
 		set_word(entry, called_by_libpq(caller) ? libpq_socket(fd) : TINE_FD_QUIET);
@@ -269,6 +271,7 @@ void tine_track_copy(int fd, int to)
 	uint64_t word = tine_fd_word(fd) & ~TINE_FD_LIBPQ;
 	struct tine_fd_entry *entry;
 
+	tine_ahead_forget(to);
 	if ((word || tine_fd_word(to)) && !tine_origin_is_borrowed()) {
 		entry = tine_fd_make(to);
 		if (entry) {
@@ -291,6 +294,7 @@ bool tine_track_close(int fd, void *caller)
 	struct tine_fd_entry *entry = tine_fd_find(fd);
 	bool stays = has_to_stay(fd, entry->word, caller);
 
+	tine_ahead_forget(fd);
 	if (!stays && !tine_origin_is_borrowed())
 		set_word(entry, TINE_FD_UNKNOWN);
 	errno = saved_errno;

@@ -8,6 +8,7 @@
  *	pid               print the server's process of the newest
  *	count=N           wait until there are so many sessions of this user
  *	killed            end all sessions of this user but one, which goes after it, and wait
+ *	stop, go          stop the server's process of the newest, and let it go on
  *	password=TEXT     PGPASSWORD
  *	appname=TEXT      PGAPPNAME
  *	passfile=TEXT     what the password file has for everybody
@@ -22,6 +23,7 @@
  */
 #include <libpq-fe.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,7 @@
 
 static PGconn *open_ones[MAX];
 static int count;
+static pid_t stopped;
 
 static void fail(const char *what)
 {
@@ -100,6 +103,13 @@ static void killed(void)
 	run_apart("select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity where "
 		  "usename = current_user and pid <> pg_backend_pid()",
 		  false);
+}
+
+static void stop(void)
+{
+	stopped = PQbackendPID(open_ones[count - 1]);
+	if (kill(stopped, SIGSTOP) != 0)
+		fail("the server's process cannot be stopped\n");
 }
 
 static void write_passfile(const char *password)
@@ -205,6 +215,10 @@ static void do_step(char *word, const struct timespec *since)
 		printf("%d\n", PQbackendPID(open_ones[count - 1]));
 	else if (strcmp(word, "killed") == 0)
 		killed();
+	else if (strcmp(word, "stop") == 0)
+		stop();
+	else if (strcmp(word, "go") == 0)
+		kill(stopped, SIGCONT);
 	else if (strcmp(word, "newpassword") == 0)
 		run(open_ones[count - 1], "alter role current_user password 'another'", false);
 	else if (strcmp(word, "closeall") == 0)

@@ -145,6 +145,36 @@ def test_session_that_was_ended_is_not_given_out_in_steps(server):
     assert done.stderr == ''
 
 
+TRANSPORTS = {
+    'tls12': {'PGSSLMAXPROTOCOLVERSION': 'TLSv1.2'},
+    'tls13': {'PGSSLMINPROTOCOLVERSION': 'TLSv1.3'},
+    'plain': {'PGSSLMODE': 'disable'},
+    'unix': {'PGHOST': None},
+}
+
+
+@pytest.mark.parametrize('transport', TRANSPORTS)
+def test_nobody_waits_for_the_reset(server, transport):
+    """The server's process is stopped when it is sent the reset, and the connection handed out all
+    the same; the reset comes before what is sent next. When this machine takes its time, the answer
+    is overdue and the connection another one."""
+    script = ('open sql=select_hide() show=work_mem pid stop finish open pid go show=work_mem '
+              'finish open pid show=work_mem')
+    place = {name: value or server.socket_dir for name, value in TRANSPORTS[transport].items()}
+    for _ in range(20):
+        before, mine, second, after, third, again = steps(
+            server, ['--pool', 2], script, **place)
+        assert (before, after, again) == ('3MB', '4MB', '4MB')
+        if mine == second == third:
+            return
+    raise AssertionError('each time the reset was waited for')
+
+
+def test_reset_that_is_not_answered_says_that_nobody_is_there(server):
+    mine, other = steps(server, ['--pool', 2], 'open pid stop finish age=300 open pid go')
+    assert mine != other
+
+
 def test_child_has_sessions_of_its_own(server):
     mine, other, again = steps(server, ['--pool', 2], 'open pid finish fork open pid end '
                                                        'open pid finish')

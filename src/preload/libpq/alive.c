@@ -8,6 +8,7 @@
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/common.h"
+#include "preload/libpq/past.h"
 #include "preload/libpq/reopen.h"
 
 #define PING_TIMEOUT_NS (2 * (int64_t)TINE_NS_PER_S)
@@ -61,6 +62,7 @@ static int read_what_came(struct tine_reopening *work)
 	const struct tine_record *record = work->record;
 	const struct tine_real *real = &record->copy->real;
 	int seen = tine_peek(record->session.fd), came = seen;
+	bool was_due = tine_past_is_due(record);
 
 	if (seen > 0)
 		tine_reopen_prepare(work);
@@ -70,6 +72,9 @@ static int read_what_came(struct tine_reopening *work)
 			return -1;
 		seen = tine_peek(record->session.fd);
 	}
+	/* The answer to a reset is a sign of life, and nothing was behind it. */
+	if (was_due && !tine_past_is_due(record))
+		came = 0;
 	return seen < 0 ? -1 : came;
 }
 

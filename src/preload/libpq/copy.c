@@ -158,6 +158,16 @@ static bool may_lead_home(const struct tine_stub *stub, void *value)
 	return stub_number(stub, value) >= 0;
 }
 
+static void note_slot(struct tine_copy *copy, const char *name, void **slot)
+{
+	if (strcmp(name, "recv") == 0)
+		copy->recv_slot = slot;
+	else if (strcmp(name, "SSL_read") == 0)
+		copy->tls_read_slot = slot;
+	else if (strcmp(name, "SSL_write") == 0)
+		copy->tls_write_slot = slot;
+}
+
 static void own_slot(const struct dl_phdr_info *library, const char *name, void **slot,
 		     void *context)
 {
@@ -165,6 +175,7 @@ static void own_slot(const struct dl_phdr_info *library, const char *name, void 
 	const struct tine_stub *stub = is_ours(name) ? find_stub(name) : NULL;
 	void *real = stub ? *real_at(copy, stub->real) : NULL;
 
+	note_slot(copy, name, slot);
 	if (real && *slot != real && may_lead_home(stub, *slot))
 		tine_linkage_write(library, slot, real, tine_bind_may_protect());
 }

@@ -66,11 +66,9 @@ bool tine_dress_restore(struct tine_record *record)
 	return real->PQsetnonblocking(conn, 0) == 0;
 }
 
-/* Wait for what libpq did not have yet.
- * @return 1 there is something, 0 it is too late, -1 there will be nothing any more */
-static int await_input(const struct tine_real *real, PGconn *conn, int64_t until_ns)
+int tine_dress_await(const struct tine_record *record, int64_t until_ns)
 {
-	struct pollfd wait = { .fd = real->PQsocket(conn), .events = POLLIN };
+	struct pollfd wait = { .fd = record->copy->real.PQsocket(record->conn), .events = POLLIN };
 	int ready;
 
 	do
@@ -86,8 +84,10 @@ static bool is_good(ExecStatusType status)
 }
 
 /* What has come is read first: mostly it is all, and costs no poll(). */
-static int read_answers(const struct tine_real *real, PGconn *conn, int64_t until_ns)
+static int read_answers(const struct tine_record *record, int64_t until_ns)
 {
+	const struct tine_real *real = &record->copy->real;
+	PGconn *conn = record->conn;
 	PGresult *result;
 	int good = 1;
 
@@ -99,7 +99,7 @@ static int read_answers(const struct tine_real *real, PGconn *conn, int64_t unti
 				break;
 			if (!until_ns)
 				return 0;
-			if (await_input(real, conn, until_ns) <= 0)
+			if (tine_dress_await(record, until_ns) <= 0)
 				return -1;
 		}
 		result = real->PQgetResult(conn);
@@ -120,7 +120,7 @@ int tine_dress_read(struct tine_record *record, int64_t until_ns)
 	int rc;
 
 	real->PQsetNoticeReceiver(conn, hear, &hearing);
-	rc = read_answers(real, conn, until_ns);
+	rc = read_answers(record, until_ns);
 	/* The program may have it already, between PQconnectStart() and PQconnectPoll(). */
 	real->PQsetNoticeReceiver(conn, record->stay.receiver, record->stay.receiver_argument);
 	drop_notifications(real, conn);

@@ -24,6 +24,10 @@ bool tine_dress_restore(struct tine_record *record);
  *  @return 1 all was good; 0 not all has come; -1 it was not, or the connection is lost */
 int tine_dress_read(struct tine_record *record, int64_t until_ns);
 
+/** Wait for something to read.
+ *  @return 1 there is something, or the end; 0 it is too late; -1 there will be nothing */
+int tine_dress_await(const struct tine_record *record, int64_t until_ns);
+
 /** Is there something to be read, or the end? */
 bool tine_dress_has_input(const struct tine_record *record);
 

@@ -17,6 +17,7 @@
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
 #include "preload/libpq/lend.h"
+#include "preload/libpq/past.h"
 #include "preload/libpq/reopen.h"
 
 /* An answer to DISCARD ALL, or to a question whether somebody is there. */
@@ -24,6 +25,10 @@
 
 /* The same, where nobody will have the connection. */
 #define FAREWELL_NS (200 * (int64_t)TINE_NS_PER_MS)
+
+/* For so long after it was sent a reset past libpq need not have been answered: the server is at
+ * it. Later, an answer that is missing says that nobody is there. */
+#define RESET_NS (10 * (int64_t)TINE_NS_PER_MS)
 
 /* Idle for longer, a connection is asked before it is handed out: something between it and its
  * server may have dropped it without a word. */
@@ -190,6 +195,14 @@ void tine_park_renew_lock(void)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
+static void read_farewell(struct tine_record *record)
+{
+	if (tine_past_is_due(record))
+		tine_past_read(record, tine_clock_ns() + FAREWELL_NS);
+	else if (record->stay.is_reset)
+		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
+}
+
 void tine_park_finish(struct tine_record *record)
 {
 	const struct tine_copy *copy = record->copy;
@@ -200,8 +213,8 @@ void tine_park_finish(struct tine_record *record)
 
 	/* A socket that is closed with something in it to read is torn down, which the server's log
 	 * has a line about. */
-	if (record->stay.is_reset && !tine_record_inherited(record) && tine_session_holds(record))
-		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
+	if (!tine_record_inherited(record) && tine_session_holds(record))
+		read_farewell(record);
 	tine_await_leave(record);
 	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);
@@ -334,6 +347,7 @@ void tine_park_born(struct tine_record *record)
 	/* Spread by a tenth, so that they do not all end at once. */
 	stay->expires_ns =
 		tine_clock_ns() + age_ns - (int64_t)tine_random((uint64_t)age_ns / 10 + 1);
+	tine_past_note(record);
 	options = real->PQconninfo(record->conn);
 	tine_files_free(&stay->files);
 	stay->is_poolable = options && !is_replication(options) &&
@@ -389,9 +403,20 @@ static bool needs_reset(const struct tine_record *record)
 	return true;
 }
 
-bool tine_park_keep(struct tine_record *record)
+static bool send_reset(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
+	const char *sql = tine_lend_reset_sql(record);
+	int rc = tine_past_send(record, sql);
+
+	record->stay.is_past = rc > 0;
+	if (rc == 0)
+		rc = real->PQsendQuery(record->conn, sql) && real->PQflush(record->conn) == 0;
+	return rc > 0;
+}
+
+bool tine_park_keep(struct tine_record *record)
+{
 	struct tine_stay *stay = &record->stay;
 	int64_t now_ns = tine_clock_coarse_ns();
 	struct tine_record *surplus;
@@ -408,8 +433,7 @@ bool tine_park_keep(struct tine_record *record)
 	    !tine_journal_is_discardable(&record->session.journal))
 		return false;
 	if (needs_reset(record)) {
-		if (!real->PQsendQuery(record->conn, tine_lend_reset_sql(record)) ||
-		    real->PQflush(record->conn) != 0)
+		if (!send_reset(record))
 			return false;
 		stay->is_reset = true;
 		memcpy(stay->name, stay->first_name, sizeof(stay->name));
@@ -458,21 +482,41 @@ static bool ask(struct tine_record *record, const char *name)
 	return tine_dress_read(record, tine_clock_ns() + ANSWER_NS) > 0;
 }
 
+static int read_reset(struct tine_record *record, bool is_start)
+{
+	int rc = tine_dress_read(record, is_start ? 0 : tine_clock_ns() + ANSWER_NS);
+
+	return rc > 0 && tine_dress_is_dead(record) ? -1 : rc;
+}
+
+/* @return 1 it is reset, or will be before it does anything else; -1 it is dead */
+static int read_past(struct tine_record *record, int64_t now_ns)
+{
+	bool is_late = now_ns - record->stay.parked_ns > RESET_NS;
+	int rc = tine_past_read(record, is_late ? tine_clock_ns() + ANSWER_NS : 0);
+
+	return rc < 0 || (rc > 0 && tine_dress_is_dead(record)) ? -1 : 1;
+}
+
 /* Is it as new? What is due is waited for, but for who comes back to ask again. */
 static int make_ready(struct tine_record *record, const char *name, bool is_start)
 {
 	struct tine_stay *stay = &record->stay;
 	int64_t now_ns = tine_clock_coarse_ns();
-	int rc = 1;
+	int rc;
 
 	if (now_ns >= stay->expires_ns || !tine_files_are_same(&stay->files))
 		return -1;
-	if (stay->is_reset)
-		rc = tine_dress_read(record, is_start ? 0 : tine_clock_ns() + ANSWER_NS);
+	if (!stay->is_reset)
+		rc = tine_dress_is_dead(record) ? -1 : 1;
+	else if (stay->is_past)
+		rc = read_past(record, now_ns);
+	else
+		rc = read_reset(record, is_start);
 	if (rc == 0)
 		return 0;
 	stay->is_reset = false;
-	return rc > 0 && !tine_dress_is_dead(record) && ask(record, name) ? 1 : -1;
+	return rc > 0 && ask(record, name) ? 1 : -1;
 }
 
 /* To be set when the answer to the reset has been read. */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A statement that goes past libpq, and its answer, which libpq is not to see.
+ *
+ * The pool resets a session when it comes back, and nobody has to wait for the answer: the server
+ * takes one statement after the other. But libpq sends nothing while an answer is due. So the reset
+ * is written to the connection below it, and its answer taken out of what libpq reads there.
+ *
+ * Invariants
+ *  - Only what that very connection brings is taken. It is known by its SSL object, or by its
+ *    number where nothing is encrypted; where a call has read a socket it was that number; and it
+ *    is forgotten when the number is closed or made anew.
+ *  - Nothing behind the first ReadyForQuery is touched.
+ *  - A parameter's new value is libpq's. What tells of rows, commands, notices and notifications is
+ *    nobody's. All else (an error) means that the session is not as new: to libpq the connection
+ *    has broken.
+ *
+ * Owns a table of connections whose answer is due. Threads: no lock; a place is claimed atomically,
+ * and what it says is changed by the thread that has the connection. Fork: an answer that is due is
+ * the parent's; the child forgets all.
+ */
+#ifndef TINE_PRELOAD_AHEAD_H
+#define TINE_PRELOAD_AHEAD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TINE_AHEAD_HEADER 5 /* a message's type and length */
+
+/* Room that is needed in front of what is read: the part of a header that came before. */
+#define TINE_AHEAD_ROOM 8
+
+/* As SSL_write(). */
+typedef int tine_ahead_write_fn(void *ssl, const void *bytes, int length);
+
+/* Where the connection is. */
+struct tine_ahead_line {
+	int fd;
+	void *ssl;                  /* NULL: not encrypted */
+	tine_ahead_write_fn *write; /* of the OpenSSL that ssl is of */
+};
+
+struct tine_ahead {
+	_Atomic int fd; /* -1: the place is free */
+	void *_Atomic ssl;
+	uint8_t header[TINE_AHEAD_HEADER];
+	uint8_t header_bytes;
+	bool passes;     /* what is left of this message is libpq's */
+	bool has_failed; /* it was no answer to a reset */
+	uint32_t left;   /* bytes of this message */
+};
+
+/* Places that may be in use: those before this one. */
+extern _Atomic unsigned tine_ahead_end;
+
+/** Send a statement of up to 500 bytes.
+ *  @return 1 sent; 0 no: nothing was; -1 the connection is of no use any more */
+int tine_ahead_send(const struct tine_ahead_line *line, const char *sql);
+
+/** Is an answer due at this number? */
+bool tine_ahead_is_due(int fd);
+
+/** The connection of this number is over. Nothing in a vfork child. */
+void tine_ahead_forget(int fd);
+void tine_ahead_in_child(void);
+
+/** Whose answer is due there: of an SSL object, or of a number that is not encrypted.
+ *  @return NULL: nobody's. Without the test of tine_ahead_any() it is slower */
+struct tine_ahead *tine_ahead_of_tls(const void *ssl);
+struct tine_ahead *tine_ahead_of_socket(int fd);
+
+static inline bool tine_ahead_any(void)
+{
+	return __builtin_expect(
+		atomic_load_explicit(&tine_ahead_end, memory_order_relaxed) != 0, 0);
+}
+
+/** Take what is ours out of what was read.
+ *  @param bytes  receives libpq's; what was read stands TINE_AHEAD_ROOM behind
+ *  @param length what was read
+ *  @return how many bytes are libpq's, or -1 with errno: the connection is to have broken */
+ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length);
+
+/** Is its answer due still? */
+static inline bool tine_ahead_goes_on(const struct tine_ahead *ahead)
+{
+	return atomic_load_explicit(&ahead->fd, memory_order_relaxed) >= 0;
+}
+
+#endif
