@@ -43,18 +43,18 @@ static const struct route routes[] = {
 /* @return false when the path is another */
 static bool match(const char *pattern, const char *path, struct arena *arena, const char **ret_part)
 {
-	const char *star = strchr(pattern, '*');
-	size_t head, part;
+	size_t part;
 
-	if (!star)
-		return strcmp(pattern, path) == 0;
-	head = (size_t)(star - pattern);
-	if (strncmp(pattern, path, head) != 0)
+	while (*pattern && *pattern != '*' && *pattern == *path) {
+		pattern++;
+		path++;
+	}
+	if (*pattern != '*')
+		return *pattern == *path;
+	part = strcspn(path, "/");
+	if (part == 0 || strcmp(path + part, pattern + 1) != 0)
 		return false;
-	part = strcspn(path + head, "/");
-	if (part == 0 || strcmp(path + head + part, star + 1) != 0)
-		return false;
-	*ret_part = arena_copy(arena, path + head, part);
+	*ret_part = arena_copy(arena, path, part);
 	return true;
 }
 

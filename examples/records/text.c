@@ -233,25 +233,45 @@ int64_t text_id(const char *text)
 
 /* ---- lots ----------------------------------------------------------------------------------- */
 
+/* @return how many there are, most at the most */
+static size_t read_digits(const char *text, size_t most, int *ret_number)
+{
+	size_t digits = 0;
+
+	*ret_number = 0;
+	while (digits < most && isdigit((unsigned char)text[digits]))
+		*ret_number = 10 * *ret_number + text[digits++] - '0';
+	return digits;
+}
+
+static void write_digits(char *text, size_t digits, int number)
+{
+	for (; digits > 0; number /= 10)
+		text[--digits] = (char)('0' + number % 10);
+}
+
 int text_lot_number(const char *text, char ret_number[LOT_NUMBER_BYTES])
 {
-	size_t year_digits = strspn(text, "0123456789");
-	const char *rest = text + year_digits + 1;
-	size_t digits;
+	const char *rest;
+	size_t year_digits, digits;
 	int year, number;
 
+	year_digits = read_digits(text, 4, &year);
 	if ((year_digits != 2 && year_digits != 4) || text[year_digits] != '-')
 		return 0;
-	digits = strspn(rest, "0123456789");
-	if (digits < 1 || digits > 6 || rest[digits] != '\0')
+	rest = text + year_digits + 1;
+	digits = read_digits(rest, 6, &number);
+	if (digits < 1 || rest[digits] != '\0')
 		return 0;
-	year = (int)strtol(text, NULL, 10);
 	if (year_digits == 2)
 		year += year < 70 ? 2000 : 1900;
 	if (year < 1970 || year > 2069)
 		return 0;
-	number = (int)strtol(rest, NULL, 10);
-	snprintf(ret_number, LOT_NUMBER_BYTES, "%d-%04d", year, number);
+	write_digits(ret_number, 4, year);
+	ret_number[4] = '-';
+	digits = number < 10000 ? 4 : number < 100000 ? 5 : 6;
+	write_digits(ret_number + 5, digits, number);
+	ret_number[5 + digits] = '\0';
 	return year;
 }
 

@@ -207,7 +207,8 @@ def test_lots(service):
         for number, title in (('x', 'y'), ('2024-1', ''), ('1950-1', 'x'), ('2024-1', 'x' * 201)):
             answer = browser.post('/lots', csrf=browser.csrf, number=number, title=title)
             assert (answer.status, answer.marks()['page']) == (422, 'lots')
-        for path in ('/lots/2024-9999', '/lots/x', "/lots/2024-0137'--", '/lots/2024-0137/x'):
+        for path in ('/lots/2024-9999', '/lots/x', '/lots/*', "/lots/2024-0137'--",
+                     '/lots/2024-0137/x'):
             assert browser.get(path).status == 404
 
 

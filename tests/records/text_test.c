@@ -99,6 +99,8 @@ TEST(numbers_of_lots)
 	CHECK_INT(text_lot_number("70-1", number), ==, 1970);
 	CHECK_INT(text_lot_number("2024-000137", number), ==, 2024);
 	CHECK_STR(number, "2024-0137");
+	CHECK_INT(text_lot_number("70-12345", number), ==, 1970);
+	CHECK_STR(number, "1970-12345");
 	CHECK_INT(text_lot_number("1999-123456", number), ==, 1999);
 	CHECK_STR(number, "1999-123456");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
