@@ -8,6 +8,7 @@
  * another worker), lets each connection have its answer, and returns when none is left; then the
  * queue is closed, and the handlers return.
  */
+#include <sched.h>
 #include <stdio.h>
 
 #include "http.h"
@@ -125,11 +126,24 @@ static int serve_clients(struct service *service, tine_worker *worker)
 	return 0;
 }
 
+/* Who wakes a handler is a server that has sent its answer and is about to wait itself, or the loop
+ * in the middle of reading for others. To interrupt either of them costs more than a page; so a
+ * handler waits until they have ended or the next tick comes. Where that is not allowed, it works
+ * all the same. */
+static void wait_for_ones_turn(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 static int handlers(struct service *service)
 {
 	struct exchange *exchange;
 	struct queue_seat seat;
 
+	wait_for_ones_turn();
 	queue_seat_init(&service->queue, &seat);
 	while ((exchange = queue_take(&service->queue, &seat)) != NULL)
 		http_answer(exchange);

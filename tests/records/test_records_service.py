@@ -3,6 +3,7 @@
 inbox."""
 import http.client
 import json
+import os
 import re
 import socket
 import time
@@ -409,7 +410,17 @@ def test_nothing_is_acknowledged_that_is_not_stored(service, inbox, away):
                                  service.proc.text()))
 
 
-# ---- the status page ---------------------------------------------------------------------------
+# ---- a worker, and the status page -------------------------------------------------------------
+
+def test_handlers_interrupt_nobody(service):
+    worker, = service.workers()
+
+    def policies():
+        threads = map(int, os.listdir('/proc/%d/task' % worker))
+        return [os.sched_getscheduler(thread) for thread in threads if thread != worker]
+    wait_until(lambda: policies().count(os.SCHED_BATCH) == 8)
+    assert os.sched_getscheduler(worker) == os.SCHED_OTHER
+
 
 def test_the_status_page_is_mounted(service):
     with service.visit('admin') as browser:
