@@ -34,6 +34,8 @@ struct tine_guard_level {
 	void (*before_fork)(void);
 	void (*in_parent)(void);
 	void (*in_child)(void); /* also after a fork that ran no handlers */
+	/* The root directory or a namespace is another one now, of this thread at least. */
+	void (*moved)(void);
 };
 
 /* NULL when there is none; set by the constructor, constant from then on. */

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -197,6 +198,36 @@ HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event
 	if (operation == EPOLL_CTL_ADD && (tine_fd_word(fd) & TINE_FD_LIBPQ))
 		tine_fd_watched = true;
 	return real_epoll_ctl(epoll, operation, fd, event);
+}
+
+/* ---- the process is elsewhere ---------------------------------------------------------------- */
+
+#define PLACE (CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUSER)
+
+/* The same login may be another one now. */
+static int moved(int rc, int what)
+{
+	if (rc == 0 && (what & PLACE) && tine_guard_level && !tine_origin_is_borrowed())
+		tine_guard_level->moved();
+	return rc;
+}
+
+HOOK(int, setns, int fd, int what)
+{
+	ENTER(setns);
+	return moved(real_setns(fd, what), what ?: PLACE);
+}
+
+HOOK(int, unshare, int what)
+{
+	ENTER(unshare);
+	return moved(real_unshare(what), what);
+}
+
+HOOK(int, chroot, const char *path)
+{
+	ENTER(chroot);
+	return moved(real_chroot(path), PLACE);
 }
 
 /* ---- bytes go out --------------------------------------------------------------------------- */

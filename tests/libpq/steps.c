@@ -17,12 +17,16 @@
  *	sql=TEXT          on the newest; the words are separated by '_'
  *	show=NAME         print a setting of the newest
  *	fork, end         a child goes on to "end", the parent waits for it and goes on there
+ *	place=WHAT        be elsewhere: chroot; mount, net, user, uts (unshare); setns; vfork: a
+ *	                  child that runs on our memory, by chroot(). Status 77: it must not
  *	ps                tine ps --json
  *	closeall          close all descriptors but the standard ones
  *	sleep             nothing
  */
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -171,6 +175,48 @@ static const char *value_of(const char *word, const char *name)
 	return strncmp(word, name, length) == 0 && word[length] == '=' ? word + length + 1 : NULL;
 }
 
+/* To where it was already: that is not looked at. */
+static int join(const char *namespace, int kind)
+{
+	int fd = open(namespace, O_RDONLY), rc = setns(fd, kind);
+
+	close(fd);
+	return rc;
+}
+
+static int chroot_of_child(void)
+{
+	int status = -1;
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(chroot("/") < 0);
+	waitpid(pid, &status, 0);
+	return status ? -1 : 0;
+}
+
+static void place(const char *what)
+{
+	int rc = -1;
+
+	if (strcmp(what, "chroot") == 0)
+		rc = chroot("/");
+	else if (strcmp(what, "mount") == 0)
+		rc = unshare(CLONE_NEWNS);
+	else if (strcmp(what, "net") == 0)
+		rc = unshare(CLONE_NEWNET);
+	else if (strcmp(what, "user") == 0)
+		rc = unshare(CLONE_NEWUSER);
+	else if (strcmp(what, "setns") == 0)
+		rc = join("/proc/self/ns/net", 0);
+	else if (strcmp(what, "uts") == 0)
+		rc = unshare(CLONE_NEWUTS) || join("/proc/self/ns/uts", CLONE_NEWUTS);
+	else if (strcmp(what, "vfork") == 0)
+		rc = chroot_of_child();
+	if (rc < 0)
+		exit(77);
+}
+
 static void do_with_value(char *word, const struct timespec *since)
 {
 	const char *value;
@@ -185,6 +231,8 @@ static void do_with_value(char *word, const struct timespec *since)
 		age(strtol(value, NULL, 10), since);
 	else if ((value = value_of(word, "count")) != NULL)
 		await_count(value);
+	else if ((value = value_of(word, "place")) != NULL)
+		place(value);
 	else if ((value = value_of(word, "show")) != NULL)
 		show(value);
 	else if ((value = value_of(word, "sql")) != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/level.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -152,6 +153,15 @@ static void in_child(void)
 	tine_level.forks++;
 }
 
+static void moved(void)
+{
+	int saved_errno = errno;
+
+	__atomic_store_n(&tine_level.is_moved, true, __ATOMIC_RELEASE);
+	tine_park_close();
+	errno = saved_errno;
+}
+
 static const struct tine_guard_level level = {
 	.before_look = tine_copy_before_look,
 	.libpq_found = tine_copy_found,
@@ -160,6 +170,7 @@ static const struct tine_guard_level level = {
 	.before_fork = before_fork,
 	.in_parent = in_parent,
 	.in_child = in_child,
+	.moved = moved,
 };
 
 const struct tine_guard_level *tine_level_start(const struct tine_settings *settings)

@@ -34,6 +34,7 @@
  *	something was sent, an answer came                             session.c
  *	per connection data                                            record.h, struct tine_record
  *	fork                                                           level.c, the three handlers
+ *	chroot(), setns(), unshare()                                   level.c, moved()
  *	settings                                                       level.c, tine_level_start()
  *
  * This folder alone may call malloc(): libpq's callers are not in signal handlers. The fork
@@ -50,11 +51,13 @@
 #include "preload/guard.h"
 #include "preload/libpq/copy.h"
 
-/* Settings and the fork generation: read everywhere, written at the start and in fork handlers. */
+/* Settings, the fork generation and whether the process has moved: read everywhere, written at the
+ * start, in fork handlers and by hooks. */
 struct tine_level {
 	bool revive;
 	int64_t ping_idle_ns;
 	unsigned forks; /* between the first process and this one */
+	bool is_moved;  /* to another root directory, network or user namespace: no pool any more */
 };
 
 extern struct tine_level tine_level;

@@ -258,13 +258,18 @@ static void sweep(int64_t now_ns)
 		tine_park_finish(record);
 }
 
+void tine_park_close(void)
+{
+	if (__atomic_load_n(&forks, __ATOMIC_ACQUIRE) == tine_level.forks)
+		sweep(TINE_NEVER_NS);
+}
+
 /* Those that end with their process without a farewell leave a line in the server's log. Registered
  * when OpenSSL has its own exit handlers, so ours comes first. */
 static void finish_all(void)
 {
-	if (!tine_origin_changed() && !tine_origin_is_borrowed() &&
-	    __atomic_load_n(&forks, __ATOMIC_ACQUIRE) == tine_level.forks)
-		sweep(TINE_NEVER_NS);
+	if (!tine_origin_changed() && !tine_origin_is_borrowed())
+		tine_park_close();
 }
 
 static void finish_at_exit(void)
@@ -304,7 +309,7 @@ bool tine_park_start(const struct tine_settings *settings)
 
 bool tine_park_is_on(void)
 {
-	return keep_most > 0;
+	return keep_most > 0 && !__atomic_load_n(&tine_level.is_moved, __ATOMIC_ACQUIRE);
 }
 
 static bool is_replication(const PQconninfoOption *options)
@@ -421,7 +426,7 @@ bool tine_park_keep(struct tine_record *record)
 	int64_t now_ns = tine_clock_coarse_ns();
 	struct tine_record *surplus;
 
-	if (!keep_most)
+	if (!tine_park_is_on())
 		return false;
 	if (stay->place == TINE_STAY_PARKED)
 		return true; /* finished twice: a mistake that is not to become ours */

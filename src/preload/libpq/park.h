@@ -26,6 +26,8 @@
 
 /** @return does the program want a pool? */
 bool tine_park_start(const struct tine_settings *settings);
+
+/** Does this process keep connections? Not when it has moved (level.h). */
 bool tine_park_is_on(void);
 
 /** A login has begun: note what the pool will ask.
@@ -54,6 +56,9 @@ bool tine_park_keep(struct tine_record *record);
 /** Close a parked one of another login, the oldest, for whom the budget is too small.
  *  @return false: there is none */
 bool tine_park_evict(void);
+
+/** Close all that this process has parked; a parent's are left alone. */
+void tine_park_close(void);
 
 /** Before this is sent: close all that are parked where they would make it fail. */
 void tine_park_make_way(const struct tine_statement *statement);
