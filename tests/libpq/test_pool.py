@@ -223,6 +223,47 @@ def test_changed_password_is_not_outlived(server):
     assert first == second
 
 
+# libpq knows since 16 that tickets were not used.
+KNOWS_TICKETS = psycopg2.extensions.libpq_version() >= 160000
+
+
+@pytest.fixture(scope='module')
+def trusting(server):
+    """There is a role that needs no password."""
+    server.admin_sql('create role trusted login')
+    path = os.path.join(server.data, 'pg_hba.conf')
+    with open(path, encoding='ascii') as file:
+        rules = file.read()
+    with open(path, 'w', encoding='ascii') as file:
+        file.write('hostssl all trusted 127.0.0.1/32 trust\nlocal all trusted trust\n' + rules)
+    server.admin_sql('select pg_reload_conf()')
+    return server
+
+
+def test_tickets_that_changed_are_another_login(trusting, tmp_path):
+    cache = tmp_path / 'tickets'
+    cache.touch()
+    # With a password to offer the password file is not looked at: the step writes into the cache,
+    # which no Kerberos library is to read.
+    env = environment(trusting, PGUSER='trusted', PGGSSENCMODE='disable', PGPASSFILE=cache,
+                      KRB5CCNAME='FILE:%s' % cache)
+    pids = steps(trusting, ['--pool', 2], 'open pid finish open pid finish passfile=new open pid',
+                 env=env)
+    assert pids[0] == pids[1]
+    assert (pids[0] == pids[2]) == KNOWS_TICKETS
+
+
+@pytest.mark.parametrize('user, socket', [('trusted', False), ('trusted', True), ('app', False)])
+def test_tickets_that_are_in_no_file(trusting, user, socket):
+    env = environment(trusting, PGUSER=user, PGGSSENCMODE='disable', KRB5CCNAME='KEYRING:x')
+    if socket:
+        env['PGHOST'] = trusting.socket_dir
+        env['PGSSLMODE'] = 'prefer'
+    pids = steps(trusting, ['--pool', 2], 'open pid finish open pid', env=env)
+    is_kept = socket or user == 'app' or KNOWS_TICKETS
+    assert (pids[0] == pids[1]) == is_kept
+
+
 DRIVERS = '''
 
 import psycopg, psycopg2

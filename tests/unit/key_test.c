@@ -149,12 +149,12 @@ TEST(files_that_decide)
 	setenv("HOME", directory, 1);
 	snprintf(path, sizeof(path), "%s/ca", directory);
 	write_file(path, "1");
-	CHECK(tine_files_note(&files, options, false));
+	CHECK(tine_files_note(&files, options, false, false));
 	CHECK(tine_files_are_same(&files));
 	write_file(path, "22");
 	CHECK(!tine_files_are_same(&files));
 	tine_files_free(&files);
-	CHECK(tine_files_note(&files, options, false));
+	CHECK(tine_files_note(&files, options, false, false));
 	snprintf(other, sizeof(other), "%s/.pgpass", directory);
 	write_file(other, "x");
 	CHECK(!tine_files_are_same(&files));
@@ -164,7 +164,7 @@ TEST(files_that_decide)
 	/* A name that is relative is another one elsewhere. */
 	CHECK_INT(chdir(directory), ==, 0);
 	strcpy(path, "ca");
-	CHECK(tine_files_note(&files, options, false));
+	CHECK(tine_files_note(&files, options, false, false));
 	CHECK(tine_files_are_same(&files));
 	CHECK_INT(chdir("/"), ==, 0);
 	CHECK(!tine_files_are_same(&files));

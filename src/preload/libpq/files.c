@@ -35,7 +35,7 @@ static const struct place {
 
 #define PLACES (sizeof(places) / sizeof(*places))
 
-static const char *find_value(const PQconninfoOption *options, const char *keyword)
+const char *tine_files_option(const PQconninfoOption *options, const char *keyword)
 {
 	for (; options && options->keyword; options++)
 		if (strcmp(options->keyword, keyword) == 0 && options->val && *options->val)
@@ -81,7 +81,7 @@ static bool add(struct list *list, const char *directory, const char *name)
 static bool add_place(struct list *list, const struct place *place, const PQconninfoOption *options,
 		      char *const homes[2])
 {
-	const char *value = place->option ? find_value(options, place->option) : NULL;
+	const char *value = place->option ? tine_files_option(options, place->option) : NULL;
 	const char *variable = place->variable ? getenv(place->variable) : NULL;
 	bool is_there = false;
 
@@ -101,9 +101,9 @@ static bool add_place(struct list *list, const struct place *place, const PQconn
 
 static bool may_be_tcp(const PQconninfoOption *options)
 {
-	const char *host = find_value(options, "host");
+	const char *host = tine_files_option(options, "host");
 
-	return find_value(options, "hostaddr") || !host || strchr(host, ',') ||
+	return tine_files_option(options, "hostaddr") || !host || strchr(host, ',') ||
 	       (*host != '/' && *host != '@');
 }
 
@@ -122,6 +122,28 @@ static void add_places(struct list *list, const PQconninfoOption *options, char 
 		else if (is_there && places[i].need == TLS)
 			list->has[TLS_ROOT] = true;
 	}
+}
+
+/* The cache of tickets, as the Kerberos library names it; which principal is in it changes with
+ * kinit. One that is not there is not asked for at each checkout.
+ * @return false: it is no file, and nobody can tell whether it is what it was */
+static bool add_tickets(struct list *list)
+{
+	const char *name = getenv("KRB5CCNAME");
+	size_t length = list->length;
+	char usual[40];
+
+	if (!name || !*name) {
+		snprintf(usual, sizeof(usual), "/tmp/krb5cc_%u", getuid());
+		name = usual;
+	} else if (strncmp(name, "FILE:", 5) == 0) {
+		name += 5;
+	} else if (*name != '/' && strchr(name, ':')) {
+		return false;
+	}
+	if (!add(list, "", name))
+		list->length = length;
+	return true;
 }
 
 static uint64_t identify(const char *path, uint64_t hash)
@@ -153,10 +175,11 @@ static uint64_t identify_all(const char *paths)
 	return hash;
 }
 
-bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service)
+bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service,
+		     bool has_ticket)
 {
 	struct list list = { .length = 0 };
-	const char *mode = find_value(options, "sslmode");
+	const char *mode = tine_files_option(options, "sslmode");
 	char homes[2 * PATH_MAX], *parts[2];
 
 	find_homes(homes, sizeof(homes));
@@ -165,10 +188,12 @@ bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bo
 	if (!parts[1])
 		return false;
 	*parts[1]++ = '\0';
-	list.has[PASSWORD] = !find_value(options, "password");
+	list.has[PASSWORD] = !tine_files_option(options, "password");
 	list.has[TLS] = may_be_tcp(options) && (!mode || strcmp(mode, "disable") != 0);
 	list.has[SERVICE] = has_service;
 	add_places(&list, options, parts);
+	if (has_ticket && !add_tickets(&list) && !list.has[TLS_CERTIFICATE])
+		return false;
 	if (list.is_full)
 		return false;
 	list.text[list.length++] = '\0';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The files that decided about a login: of passwords, services, certificates, keys and revocations.
+ * The files that decided about a login: of passwords, services, certificates, keys,
+ * revocations and Kerberos tickets.
  * When one of them is another, or was changed, a connection that was made by them is not given to
  * anybody who would be read the new ones.
  *
@@ -23,8 +24,13 @@ struct tine_files {
  *  no others, since each one costs a system call at each checkout.
  *  @param options  what PQconninfo() says of it; borrowed
  *  @param has_service  a service file may have had a say in it
- *  @return false without memory */
-bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service);
+ *  @param has_ticket  a Kerberos ticket may have: then its cache is one of the files
+ *  @return false without memory, and where the cache is no file */
+bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service,
+		     bool has_ticket);
+
+/** The value of an option. @return borrowed; NULL: none, or empty */
+const char *tine_files_option(const PQconninfoOption *options, const char *keyword);
 
 /** Are they all what they were? */
 bool tine_files_are_same(const struct tine_files *files);

@@ -81,12 +81,8 @@ static bool is_replication(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 	PQconninfoOption *options = real->PQconninfo(record->conn);
-	const PQconninfoOption *option = options;
-	bool is_it;
+	bool is_it = !options || tine_files_option(options, "replication");
 
-	while (option && option->keyword && strcmp(option->keyword, "replication") != 0)
-		option++;
-	is_it = !option || (option->keyword && option->val && *option->val);
 	real->PQconninfoFree(options);
 	return is_it;
 }

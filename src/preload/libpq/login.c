@@ -196,6 +196,17 @@ static PGconn *open_new(struct tine_copy *copy, const struct tine_login *login, 
 	return conn;
 }
 
+/* Over TCP and without a password it may have been, where this libpq does not say. */
+static bool may_have_ticket(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	const char *host = real->PQhost(record->conn);
+
+	return !(host && (*host == '/' || *host == '@')) &&
+	       !real->PQconnectionUsedPassword(record->conn) &&
+	       (!real->PQconnectionUsedGSSAPI || real->PQconnectionUsedGSSAPI(record->conn));
+}
+
 void tine_login_done(struct tine_record *record, bool ok)
 {
 	tine_budget_connected(record, ok);
@@ -203,7 +214,7 @@ void tine_login_done(struct tine_record *record, bool ok)
 		return;
 	tine_session_begin(record);
 	tine_lend_begin(record);
-	tine_park_born(record);
+	tine_park_born(record, may_have_ticket(record));
 }
 
 PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start)

@@ -312,14 +312,6 @@ bool tine_park_is_on(void)
 	return keep_most > 0 && !__atomic_load_n(&tine_level.is_moved, __ATOMIC_ACQUIRE);
 }
 
-static bool is_replication(const PQconninfoOption *options)
-{
-	for (; options && options->keyword; options++)
-		if (strcmp(options->keyword, "replication") == 0)
-			return options->val && *options->val;
-	return false;
-}
-
 static void note_name(struct tine_stay *stay, const char *name)
 {
 	snprintf(stay->name, sizeof(stay->name), "%s", name ? name : "");
@@ -341,7 +333,7 @@ void tine_park_coming(struct tine_record *record, const struct tine_key *key, co
 	memcpy(stay->first_name, stay->name, sizeof(stay->name));
 }
 
-void tine_park_born(struct tine_record *record)
+void tine_park_born(struct tine_record *record, bool has_ticket)
 {
 	const struct tine_real *real = &record->copy->real;
 	struct tine_stay *stay = &record->stay;
@@ -355,8 +347,8 @@ void tine_park_born(struct tine_record *record)
 	tine_past_note(record);
 	options = real->PQconninfo(record->conn);
 	tine_files_free(&stay->files);
-	stay->is_poolable = options && !is_replication(options) &&
-			    tine_files_note(&stay->files, options, stay->has_service);
+	stay->is_poolable = options && !tine_files_option(options, "replication") &&
+			    tine_files_note(&stay->files, options, stay->has_service, has_ticket);
 	real->PQconninfoFree(options);
 }
 

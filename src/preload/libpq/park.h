@@ -37,8 +37,8 @@ bool tine_park_is_on(void);
 void tine_park_coming(struct tine_record *record, const struct tine_key *key, const char *name,
 		      bool has_service);
 
-/** It is complete. */
-void tine_park_born(struct tine_record *record);
+/** It is complete. @param has_ticket  a Kerberos ticket may have been used */
+void tine_park_born(struct tine_record *record, bool has_ticket);
 
 /** A parked connection for a login. It is the caller's, and as new.
  *  @param is_start  the program goes on with PQconnectPoll(): the answer to the reset may be due
