@@ -16,6 +16,7 @@
  *	age=MS            wait until so much time has gone by since the start
  *	sql=TEXT          on the newest; the words are separated by '_'
  *	show=NAME         print a setting of the newest
+ *	told=NAME         print what libpq was told of a setting of the newest
  *	fork, end         a child goes on to "end", the parent waits for it and goes on there
  *	place=WHAT        be elsewhere: chroot; mount, net, user, uts (unshare); setns; vfork: a
  *	                  child that runs on our memory, by chroot(). Status 77: it must not
@@ -235,6 +236,8 @@ static void do_with_value(char *word, const struct timespec *since)
 		place(value);
 	else if ((value = value_of(word, "show")) != NULL)
 		show(value);
+	else if ((value = value_of(word, "told")) != NULL)
+		printf("%s\n", PQparameterStatus(open_ones[count - 1], value));
 	else if ((value = value_of(word, "sql")) != NULL)
 		sql(word + strlen("sql="));
 	else

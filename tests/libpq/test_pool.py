@@ -38,7 +38,9 @@ def server():
         with psycopg2.connect(cluster.conninfo()) as conn, conn.cursor() as cursor:
             cursor.execute('create table numbers (a serial); create sequence counter;'
                            'create function hide() returns text language sql as '
-                           "$$ select set_config('work_mem', '3MB', false) $$")
+                           "$$ select set_config('work_mem', '3MB', false) $$;"
+                           'create function move() returns text language sql as '
+                           "$$ select set_config('TimeZone', 'Asia/Tokyo', false) $$")
         conn.close()
         yield cluster
 
@@ -168,6 +170,12 @@ def test_nobody_waits_for_the_reset(server, transport):
         if mine == second == third:
             return
     raise AssertionError('each time the reset was waited for')
+
+
+def test_what_libpq_was_told_is_as_new(server):
+    first, moved, again = steps(server, ['--pool', 2], 'open told=TimeZone sql=select_move() '
+                                'told=TimeZone finish open told=TimeZone')
+    assert moved == 'Asia/Tokyo' and again == first != moved
 
 
 def test_reset_that_is_not_answered_says_that_nobody_is_there(server):

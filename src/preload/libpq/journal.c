@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "preload/libpq/call.h"
+#include "preload/libpq/plain.h"
 
 /* ---- what follows from an encoding ---------------------------------------------------------- */
 
@@ -235,6 +236,11 @@ static void read_text(struct tine_journal *journal, const char *sql)
 	const struct tine_journal_item *last_before = journal->sent.last;
 	int statements = 1;
 
+	if (tine_plain_is_select(sql)) {
+		send_quiet(journal);
+		return;
+	}
+	journal->has_called = true;
 	if (strnlen(sql, TINE_JOURNAL_TEXT_BYTES) == TINE_JOURNAL_TEXT_BYTES)
 		tine_item_obstacle(journal, TINE_OBSTACLE_SIZE, true);
 	else
@@ -289,6 +295,7 @@ void tine_journal_executed(struct tine_journal *journal, const char *name)
 {
 	const struct tine_journal_item *item = tine_item_find_prepared(journal, name ? name : "");
 
+	journal->has_called = true;
 	if (item && !item->is_quiet && item->types_count != TINE_ITEM_SQL_ONLY)
 		read_text(journal, item->sql);
 	else
@@ -498,6 +505,11 @@ bool tine_journal_is_discardable(const struct tine_journal *journal)
 bool tine_journal_is_clean(const struct tine_journal *journal)
 {
 	return !journal->is_touched && tine_journal_is_discardable(journal);
+}
+
+bool tine_journal_has_called(const struct tine_journal *journal)
+{
+	return journal->has_called;
 }
 
 bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,

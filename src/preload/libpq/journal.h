@@ -59,6 +59,7 @@ struct tine_journal {
 	bool is_recoded;            /* the client encoding is not the login's */
 	bool is_recoding;           /* it was changed by what is under way, or may be undone */
 	bool is_touched;            /* something may be left that DISCARD ALL takes away */
+	bool has_called;            /* a function may have been called */
 	bool is_indelible;          /* something may be left that it does not take away */
 	bool escapes;               /* a backslash escapes in '...' */
 	bool hides;                 /* characters of the encoding may have a backslash in them */
@@ -133,6 +134,9 @@ bool tine_journal_is_discardable(const struct tine_journal *journal);
 
 /** Is it equal to a new one as it is: no statement was seen that can have left anything? */
 bool tine_journal_is_clean(const struct tine_journal *journal);
+
+/** May a function have been called, by any statement? They may change what nobody sees. */
+bool tine_journal_has_called(const struct tine_journal *journal);
 
 /* ---- how to bring a new session to the same state -------------------------------------------- */
 

@@ -67,9 +67,11 @@ static bool find_line(const struct tine_record *record, struct tine_ahead_line *
 
 static bool is_as_new(const struct tine_record *record)
 {
-	return tine_journal_is_clean(&record->session.journal) &&
+	const struct tine_journal *journal = &record->session.journal;
+
+	return tine_journal_is_clean(journal) &&
 	       !*record->copy->real.PQerrorMessage(record->conn) &&
-	       hash_of_told(record) == record->stay.told;
+	       (!tine_journal_has_called(journal) || hash_of_told(record) == record->stay.told);
 }
 
 int tine_past_send(struct tine_record *record, const char *sql)
