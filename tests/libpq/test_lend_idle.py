@@ -99,6 +99,12 @@ TIES = {
     'lock_rolled_back': "ask('begin'); ask('select pg_advisory_lock(1)'); ask('rollback')",
     'failed': "ask('begin')\ntry:\n ask('nonsense')\nexcept psycopg2.Error:\n pass\n"
               "ask('rollback; listen a')",
+    # What was told within a transaction has to be known to be for good when that is over.
+    'reset_after_transaction': "ask('begin'); ask('listen news'); ask('commit'); ask('reset all')",
+    'encoding': "ask('prepare p as select \\'\\u00e9\\''); ask('set client_encoding = latin1')",
+    'search_path': "ask('set search_path = \\'pg_temp\\'')",
+    'after_an_error': "ask('begin')\ntry:\n ask('select 1/0')\nexcept psycopg2.Error:\n pass\n"
+                      "ask('rollback; listen a')",
     'savepoint': "ask('begin'); ask('savepoint s'); ask('listen a'); ask('rollback to s');"
                  "ask('listen b'); ask('commit')",
 }
@@ -137,6 +143,21 @@ def test_statements_of_the_protocol(cluster, member):
         assert python(act + '\nshow()') == limit, act
 
 
+@pytest.mark.parametrize('end, more', [('commit', 'reset all'), ('rollback', 'listen b')])
+def test_what_could_not_be_told_is_told_later(cluster, member, end, more):
+    """By a function that it may not call for a moment."""
+    name = 'function pg_catalog.set_config(text, text, boolean)'
+    python = member(cluster.conninfo('unix'), *LATE, budget=20)
+    python("ask('begin'); ask('listen a')")
+    cluster.admin_sql('revoke execute on %s from public' % name)
+    try:
+        python("ask('%s')" % end)
+    finally:
+        cluster.admin_sql('grant execute on %s to public' % name)
+    python("ask('%s')" % more)
+    assert python('limit()') == '0'
+
+
 @pytest.mark.parametrize('act, check', [
     ("ask('select pg_advisory_lock(7)')",
      "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"),
@@ -165,6 +186,9 @@ def test_limits_of_others_are_left_alone(cluster, member):
     assert limit(" options='-c idle_session_timeout=0'") == '0'
     assert limit(" options='-c idle_session_timeout=1h'") == '1h'
     assert limit(act="ask('set idle_session_timeout = \\'2h\\''); ask('listen news')") == '2h'
+    for end, left in ('commit', '2h'), ('rollback', '0'):
+        assert limit(act="ask('begin'); ask('set idle_session_timeout = \\'2h\\''); ask('%s')"
+                     % end) == left
     cluster.admin_sql("alter role app set idle_session_timeout = '3h'")
     try:
         assert limit() == '3h'
@@ -228,6 +252,9 @@ def test_parked_connections_are_lent(cluster, member):
         assert parked('pid = ask()\nconn.close()\nconn = connect()\ncursor = conn.cursor()\n'
                       'pid == ask()')
         assert parked('limit()') == '1s'
+    parked("ask('begin'); ask('listen news'); conn.close(); conn = connect()\n"
+           "cursor = conn.cursor(); ask()")
+    assert parked('limit()') == '1s'
     parked("ask('listen news'); conn.close()")
     started = time.monotonic()
     needy = member(conninfo, *SOON, budget=1)
