@@ -104,6 +104,10 @@ def test_tracked_resets_what_was_touched_and_nothing_else(server):
     assert left(['--reset', 'tracked'], '') == ['3MB']
     assert left(['--reset', 'tracked'], 'sql=listen_news') == ['4MB']
     assert left(['--reset', 'tracked'], 'sql=insert_into_numbers_default_values') == ['4MB']
+    # Each statement is read by another part of the same first.
+    budget = ['--reset', 'tracked', '--budget', 5]
+    assert left(budget, '') == ['3MB']
+    assert left(budget, 'sql=insert_into_numbers_default_values') == ['4MB']
 
 
 @pytest.mark.parametrize('how', ['blocking', 'async'])

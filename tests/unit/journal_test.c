@@ -269,6 +269,26 @@ TEST(unnamed_statement_goes_with_the_next_text)
 	check_state("");
 }
 
+/* Read by foresee.c already. */
+TEST(text_that_was_found_harmless)
+{
+	begin_session();
+	tine_journal_prepared(&journal, "", "select 1", 0, NULL);
+	answer(true, 'I');
+	tine_journal_sent_harmless(&journal, false);
+	check_obstacle(TINE_OBSTACLE_UNKNOWN);
+	answer(true, 'I');
+	check_state("");
+	done("discard all");
+	tine_journal_sent_harmless(&journal, false);
+	answer(true, 'I');
+	CHECK(tine_journal_is_clean(&journal));
+	tine_journal_sent_harmless(&journal, true);
+	answer(true, 'I');
+	check_state("");
+	CHECK(!tine_journal_is_clean(&journal));
+}
+
 TEST(prepared_setting_is_set_when_executed)
 {
 	begin_session();
@@ -523,8 +543,8 @@ CHECK_TABLE(T(new_session_is_clean), T(reading_leaves_nothing), T(settings_are_r
 	    T(failed_transaction_that_is_committed_is_rolled_back), T(commit_that_fails_rolls_back),
 	    T(savepoints), T(chained_transactions), T(several_statements_are_one_transaction),
 	    T(failed_setting_is_not_replayed), T(listening), T(prepared_statements),
-	    T(unnamed_statement_goes_with_the_next_text), T(prepared_setting_is_set_when_executed),
-
+	    T(unnamed_statement_goes_with_the_next_text),
+	    T(text_that_was_found_harmless), T(prepared_setting_is_set_when_executed),
 	    T(a_function_by_its_number), T(a_failed_block_that_goes_on), T(obstacles),
 	    T(temporary_tables_by_the_options_of_a_login),
 	    T(lock_that_was_asked_for_in_vain_counts), T(sequences_are_no_obstacle),

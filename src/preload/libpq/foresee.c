@@ -8,6 +8,7 @@
 struct look {
 	struct tine_journal *journal;
 	enum tine_foreseen found;
+	bool has_effects, touches;
 };
 
 /* What only a prepared statement of the protocol can do; PREPARE of SQL was looked into. */
@@ -28,6 +29,8 @@ static void weigh(void *context, const struct tine_effect *effect)
 	struct look *look = context;
 	bool ties = false, resets = false;
 
+	look->touches |= effect->kind == TINE_EFFECT_TOUCH;
+	look->has_effects |= effect->kind != TINE_EFFECT_TOUCH;
 	switch (effect->kind) {
 	case TINE_EFFECT_OBSTACLE:
 	case TINE_EFFECT_STRANGE:
@@ -54,7 +57,8 @@ static void weigh(void *context, const struct tine_effect *effect)
 		look->found = TINE_FORESEEN_RESET;
 }
 
-static enum tine_foreseen read_text(struct tine_journal *journal, const char *sql)
+static enum tine_foreseen read_text(struct tine_journal *journal, const char *sql,
+				    enum tine_reading *ret_reading)
 {
 	struct look look = { .journal = journal };
 
@@ -63,11 +67,12 @@ static enum tine_foreseen read_text(struct tine_journal *journal, const char *sq
 	if (strnlen(sql, TINE_JOURNAL_TEXT_BYTES) == TINE_JOURNAL_TEXT_BYTES)
 		return TINE_FORESEEN_TIE;
 	tine_effect_read(sql, journal->escapes, journal->hides, weigh, &look);
+	if (!look.has_effects)
+		*ret_reading = look.touches ? TINE_LEAVES_TRACES : TINE_LEAVES_NOTHING;
 	return look.found;
 }
 
-enum tine_foreseen tine_foresee(struct tine_journal *journal,
-				const struct tine_statement *statement)
+enum tine_foreseen tine_foresee(struct tine_journal *journal, struct tine_statement *statement)
 {
 	const struct tine_journal_item *item;
 
@@ -76,11 +81,11 @@ enum tine_foreseen tine_foresee(struct tine_journal *journal,
 		return TINE_FORESEEN_TIE;
 	case TINE_QUERY:
 	case TINE_PREPARE:
-		return read_text(journal, statement->sql);
+		return read_text(journal, statement->sql, &statement->reading);
 	case TINE_EXECUTE:
 		item = tine_item_find_prepared(journal, statement->name ? statement->name : "");
 		if (item && !item->is_quiet)
-			return read_text(journal, item->sql);
+			return read_text(journal, item->sql, &statement->reading);
 		return TINE_FORESEEN_NOTHING;
 	default:
 		return TINE_FORESEEN_NOTHING;

@@ -17,8 +17,8 @@ enum tine_foreseen {
 	TINE_FORESEEN_TIE,   /* also where it cannot be told */
 };
 
-/** @param journal  of the session that it is sent on */
-enum tine_foreseen tine_foresee(struct tine_journal *journal,
-				const struct tine_statement *statement);
+/** @param journal  of the session that it is sent on
+ *  @param statement  what was read of it is noted, so that most need not be read again */
+enum tine_foreseen tine_foresee(struct tine_journal *journal, struct tine_statement *statement);
 
 #endif

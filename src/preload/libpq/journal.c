@@ -255,6 +255,13 @@ void tine_journal_sent(struct tine_journal *journal, const char *sql)
 	read_text(journal, sql ? sql : "");
 }
 
+void tine_journal_sent_harmless(struct tine_journal *journal, bool touches)
+{
+	tine_item_forget_prepared(journal, "");
+	journal->is_touched = journal->is_touched || touches;
+	send_quiet(journal);
+}
+
 static void count_effect(void *context, const struct tine_effect *effect)
 {
 	bool *is_quiet = context;

@@ -153,7 +153,7 @@ static void untell(struct tine_record *record)
 	}
 }
 
-void tine_lend_before(struct tine_record *record, const struct tine_statement *statement)
+void tine_lend_before(struct tine_record *record, struct tine_statement *statement)
 {
 	switch (tine_foresee(&record->session.journal, statement)) {
 	case TINE_FORESEEN_TIE:

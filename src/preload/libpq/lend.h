@@ -40,7 +40,7 @@ bool tine_lend_listens(const struct tine_record *record);
 /* The following are for a record whose lending.is_told. */
 
 /** Before something is sent. */
-void tine_lend_before(struct tine_record *record, const struct tine_statement *statement);
+void tine_lend_before(struct tine_record *record, struct tine_statement *statement);
 
 /** Before something that cannot be followed: a pipeline. */
 void tine_lend_never(struct tine_record *record);

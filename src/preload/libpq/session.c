@@ -152,7 +152,11 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 {
 	switch (statement->kind) {
 	case TINE_QUERY:
-		tine_journal_sent(journal, statement->sql);
+		if (statement->reading == TINE_UNREAD)
+			tine_journal_sent(journal, statement->sql);
+		else
+			tine_journal_sent_harmless(journal,
+						   statement->reading == TINE_LEAVES_TRACES);
 		break;
 	case TINE_PREPARE:
 		tine_journal_prepared(journal, statement->name, statement->sql, statement->count,

@@ -29,12 +29,20 @@ enum tine_statement_kind {
 	TINE_ENCODING, /* PQsetClientEncoding(): name */
 };
 
+/* What its text leaves in the session, where that is known already. */
+enum tine_reading {
+	TINE_UNREAD,
+	TINE_LEAVES_NOTHING,
+	TINE_LEAVES_TRACES, /* what nobody misses in a new session */
+};
+
 /* What is about to be sent. All borrowed for the call. */
 struct tine_statement {
 	enum tine_statement_kind kind;
 	const char *sql, *name;
 	const Oid *types;
 	int count;
+	enum tine_reading reading; /* of a query */
 };
 
 /* Of a pipeline: how many statements are not answered before each of the syncs that are not, and

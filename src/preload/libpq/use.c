@@ -39,7 +39,7 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 }
 
 static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *conn,
-					 const struct tine_statement *statement, bool is_sent)
+					 struct tine_statement *statement, bool is_sent)
 {
 	struct tine_record *record = begin(copy, conn, is_sent);
 
@@ -119,7 +119,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 #define SENDS(type, name, parameters, arguments, ...)                                              \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
-		const struct tine_statement statement = { __VA_ARGS__ };                           \
+		struct tine_statement statement = { __VA_ARGS__ };                                 \
 		struct tine_record *record = use_statement(copy, conn, &statement, true);          \
 		type sent;                                                                         \
                                                                                                    \
@@ -133,7 +133,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 #define ASKS(type, name, parameters, arguments, ...)                                               \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
-		const struct tine_statement statement = { __VA_ARGS__ };                           \
+		struct tine_statement statement = { __VA_ARGS__ };                                 \
 		struct tine_record *record = use_statement(copy, conn, &statement, false);         \
 		type answer;                                                                       \
                                                                                                    \
