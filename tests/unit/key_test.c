@@ -139,6 +139,15 @@ static void write_file(const char *path, const char *text)
 	CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
+static int count_paths(const struct tine_files *files, const char *start)
+{
+	int count = 0;
+
+	for (const char *path = files->paths; *path; path += strlen(path) + 1)
+		count += strncmp(path, start, strlen(start)) == 0;
+	return count;
+}
+
 TEST(files_that_decide)
 {
 	char directory[] = "/tmp/tine-key-XXXXXX", path[128], other[128];
@@ -159,6 +168,13 @@ TEST(files_that_decide)
 	write_file(other, "x");
 	CHECK(!tine_files_are_same(&files));
 	CHECK_INT(unlink(other), ==, 0);
+	CHECK(tine_files_are_same(&files));
+	/* where libpq's directory is missing it stands for all that could be in it */
+	snprintf(other, sizeof(other), "%s/.postgresql", directory);
+	CHECK_INT(count_paths(&files, other), ==, 1);
+	CHECK_INT(mkdir(other, 0700), ==, 0);
+	CHECK(!tine_files_are_same(&files));
+	CHECK_INT(rmdir(other), ==, 0);
 	CHECK(tine_files_are_same(&files));
 	tine_files_free(&files);
 	/* A name that is relative is another one elsewhere. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/files.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -63,6 +64,29 @@ struct list {
 	bool has[SERVICE + 1]; /* what is needed */
 };
 
+static bool has(const struct list *list, const char *path)
+{
+	for (const char *other = list->text; other < path; other += strlen(other) + 1)
+		if (strcmp(other, path) == 0)
+			return true;
+	return false;
+}
+
+/* A file that is not there, last on the list. Where its directory is not there either, one look at
+ * that does for all that would be in it. */
+static void shorten(struct list *list, char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return;
+	*slash = '\0';
+	if (access(path, F_OK) == 0 || errno != ENOENT)
+		*slash = '/';
+	else
+		list->length = (size_t)((has(list, path) ? path : slash + 1) - list->text);
+}
+
 /* @return is there such a file? */
 static bool add(struct list *list, const char *directory, const char *name)
 {
@@ -75,7 +99,10 @@ static bool add(struct list *list, const char *directory, const char *name)
 		return false;
 	}
 	list->length += (size_t)length + 1;
-	return access(path, F_OK) == 0;
+	if (access(path, F_OK) == 0)
+		return true;
+	shorten(list, path);
+	return false;
 }
 
 static bool add_place(struct list *list, const struct place *place, const PQconninfoOption *options,

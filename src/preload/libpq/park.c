@@ -361,7 +361,7 @@ static bool may_stay(struct tine_record *record, int64_t now_ns)
 	PGconn *conn = record->conn;
 
 	return stay->is_poolable && !tine_record_inherited(record) && now_ns < stay->expires_ns &&
-	       tine_session_holds(record) && real->PQstatus(conn) == CONNECTION_OK &&
+	       real->PQstatus(conn) == CONNECTION_OK &&
 	       real->PQtransactionStatus(conn) != PQTRANS_ACTIVE &&
 	       (!real->PQpipelineStatus || real->PQpipelineStatus(conn) == PQ_PIPELINE_OFF) &&
 	       record->session.is_open && !record->session.due;
@@ -375,7 +375,7 @@ static bool roll_back(struct tine_record *record)
 
 	if (real->PQtransactionStatus(record->conn) == PQTRANS_IDLE)
 		return true;
-	if (!real->PQsendQuery(record->conn, sql) ||
+	if (!tine_session_holds(record) || !real->PQsendQuery(record->conn, sql) ||
 	    tine_dress_read(record, tine_clock_ns() + ANSWER_NS) <= 0 ||
 	    real->PQtransactionStatus(record->conn) != PQTRANS_IDLE)
 		return false;
@@ -404,7 +404,7 @@ static bool send_reset(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 	const char *sql = tine_lend_reset_sql(record);
-	int rc = tine_past_send(record, sql);
+	int rc = tine_session_holds(record) ? tine_past_send(record, sql) : -1;
 
 	record->stay.is_past = rc > 0;
 	if (rc == 0)

@@ -14,10 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TINE_SIPHASH_HELD_BYTES 256
+
 struct tine_siphash {
 	uint64_t v[4];
-	uint64_t word;   /* bytes that do not fill a word yet, the first one lowest */
-	uint64_t length; /* of all so far */
+	uint64_t length;   /* of what is in v */
+	size_t held_bytes; /* not in it yet: many small texts are mixed in at once */
+	uint8_t held[TINE_SIPHASH_HELD_BYTES];
 };
 
 void tine_siphash_begin(struct tine_siphash *hash, const uint64_t key[2]);
