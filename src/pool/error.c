@@ -475,11 +475,6 @@ int tine_error_set_connect_at(tine_error *error, const struct tine_pq *pq, const
 	return status;
 }
 
-int tine_error_set_connect(tine_error *error, const struct tine_pq *pq, const PGconn *pg)
-{
-	return tine_error_set_connect_at(error, pq, pg, CONNECTION_BAD);
-}
-
 /* ---- a statement that failed ---------------------------------------------------------------- */
 
 static bool ends_session(const char *severity)

@@ -37,9 +37,6 @@ int tine_error_copy(tine_error *error, const tine_error *from);
 int tine_error_set_connect_at(tine_error *error, const struct tine_pq *pq, const PGconn *pg,
 			      ConnStatusType reached);
 
-/** The same when it is not known how far the connect had come. */
-int tine_error_set_connect(tine_error *error, const struct tine_pq *pq, const PGconn *pg);
-
 /** Fill error from a failed statement, or from the connection when result is NULL or the connection
  *  is gone: TINE_E_SQL, TINE_E_LOST. @return status */
 int tine_error_set_result(tine_error *error, const struct tine_pq *pq, const PGconn *pg,

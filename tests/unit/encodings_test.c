@@ -23,7 +23,7 @@ static void check_changed_encoding(const char *sql, const char *change, const ch
 	begin_session();
 	done(sql);
 	done(change);
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)), why);
+	CHECK_STR(obstacle_text(tine_journal_obstacle(&journal)), why);
 	CHECK(tine_journal_is_discardable(&journal));
 	done("discard all");
 	check_state("");

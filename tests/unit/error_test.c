@@ -182,12 +182,17 @@ static const struct tine_pq words = {
 	.parameter_status = say_parameter,
 };
 
+static int set_connect(void)
+{
+	return tine_error_set_connect_at(&error, &words, NULL, CONNECTION_BAD);
+}
+
 static int classify(const char *message)
 {
 	said.message = message;
 	said.fd = -1;
 	said.status = CONNECTION_BAD;
-	return tine_error_set_connect(&error, &words, NULL);
+	return set_connect();
 }
 
 #define AT "connection to server at \"db\" (192.0.2.1), port 5432 failed: "
@@ -281,13 +286,13 @@ TEST(a_server_that_is_not_what_was_asked_for)
 	said.message = AT "сеанс открыт не для чтения\n";
 	said.version = "15.1";
 	said.fd = 0;
-	CHECK_INT(tine_error_set_connect(&error, &words, NULL), ==, TINE_E_ROLE);
+	CHECK_INT(set_connect(), ==, TINE_E_ROLE);
 	CHECK_CONTAINS(error.text, "чтения. Check target_session_attrs");
 	said.message = AT "FATAL:  57P03: not yet\n";
-	CHECK_INT(tine_error_set_connect(&error, &words, NULL), ==, TINE_E_STARTING);
+	CHECK_INT(set_connect(), ==, TINE_E_STARTING);
 	said.message = AT "server closed the connection unexpectedly\n";
 	said.fd = -1;
-	CHECK_INT(tine_error_set_connect(&error, &words, NULL), ==, TINE_E_CONNECT);
+	CHECK_INT(set_connect(), ==, TINE_E_CONNECT);
 }
 
 TEST(this_process_may_be_the_reason)

@@ -57,16 +57,34 @@ static inline const char *replay(void)
 	return text;
 }
 
+static inline const char *obstacle_text(enum tine_obstacle obstacle)
+{
+	static const char *const texts[] = {
+		[TINE_OBSTACLE_NONE] = "nothing",
+		[TINE_OBSTACLE_TEMPORARY] = "a temporary table",
+		[TINE_OBSTACLE_CURSOR] = "a cursor WITH HOLD",
+		[TINE_OBSTACLE_LOCK] = "an advisory lock",
+		[TINE_OBSTACLE_FUNCTION] = "a function that changes the session",
+		[TINE_OBSTACLE_LIBRARY] = "a library that was loaded",
+		[TINE_OBSTACLE_CODE] = "a DO block that may have changed the session",
+		[TINE_OBSTACLE_ENCODING] = "a text of another client encoding",
+		[TINE_OBSTACLE_UNKNOWN] = "a statement that tine does not understand",
+		[TINE_OBSTACLE_SIZE] = "more state than tine keeps",
+	};
+
+	return texts[obstacle];
+}
+
 static inline void check_state(const char *expected)
 {
 	CHECK_STR(replay(), expected);
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)), "nothing");
+	CHECK_STR(obstacle_text(tine_journal_obstacle(&journal)), "nothing");
 }
 
 static inline void check_obstacle(enum tine_obstacle expected)
 {
-	CHECK_STR(tine_obstacle_text(tine_journal_obstacle(&journal)),
-		  tine_obstacle_text(expected));
+	CHECK_STR(obstacle_text(tine_journal_obstacle(&journal)),
+		  obstacle_text(expected));
 }
 
 #endif

@@ -486,24 +486,6 @@ enum tine_obstacle tine_journal_obstacle(const struct tine_journal *journal)
 	return is_under_way(journal) ? TINE_OBSTACLE_UNKNOWN : TINE_OBSTACLE_NONE;
 }
 
-const char *tine_obstacle_text(enum tine_obstacle obstacle)
-{
-	static const char *const texts[] = {
-		[TINE_OBSTACLE_NONE] = "nothing",
-		[TINE_OBSTACLE_TEMPORARY] = "a temporary table",
-		[TINE_OBSTACLE_CURSOR] = "a cursor WITH HOLD",
-		[TINE_OBSTACLE_LOCK] = "an advisory lock",
-		[TINE_OBSTACLE_FUNCTION] = "a function that changes the session",
-		[TINE_OBSTACLE_LIBRARY] = "a library that was loaded",
-		[TINE_OBSTACLE_CODE] = "a DO block that may have changed the session",
-		[TINE_OBSTACLE_ENCODING] = "a text of another client encoding",
-		[TINE_OBSTACLE_UNKNOWN] = "a statement that tine does not understand",
-		[TINE_OBSTACLE_SIZE] = "more state than tine keeps",
-	};
-
-	return texts[obstacle];
-}
-
 bool tine_journal_is_discardable(const struct tine_journal *journal)
 {
 	return !journal->is_indelible && !is_under_way(journal);

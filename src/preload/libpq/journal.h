@@ -129,9 +129,6 @@ void tine_journal_confuse(struct tine_journal *journal);
  *  transaction is open, that is UNKNOWN. */
 enum tine_obstacle tine_journal_obstacle(const struct tine_journal *journal);
 
-/** For people: "a temporary table". */
-const char *tine_obstacle_text(enum tine_obstacle obstacle);
-
 /** Would DISCARD ALL make the session equal to a new one? */
 bool tine_journal_is_discardable(const struct tine_journal *journal);
 
