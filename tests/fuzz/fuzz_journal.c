@@ -85,6 +85,8 @@ static void replay(const struct tine_journal *journal)
 			tine_journal_sent(&other, step.sql);
 		tine_journal_answered(&other, true, 'I');
 	}
+	/* Each text in the encoding that it was sent in. */
+	check(tine_journal_obstacle(&other) != TINE_OBSTACLE_ENCODING);
 	/* That a setting was made aside shows as set_config(), which is told as one. */
 	if (!journal->is_indelible && !other.is_indelible) {
 		memset(&walk, 0, sizeof(walk));
@@ -96,7 +98,7 @@ static void replay(const struct tine_journal *journal)
 		check(!tine_journal_next(&other, &other_walk, &other_step));
 	}
 	tine_journal_clear(&other);
-	check(!other.bytes);
+	check(!other.bytes && !other.wide);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
