@@ -108,10 +108,9 @@ bool tine_call_mentions_pg_temp(const char *text, size_t length)
 	return false;
 }
 
-bool tine_call_is_pg_temp(const struct tine_token *token)
+bool tine_call_is_pg_temp_name(const struct tine_token *token)
 {
 	return (token->kind == TINE_TOKEN_WORD || token->kind == TINE_TOKEN_NAME) &&
-	       token->body_length && (*token->body | 0x20) == 'p' &&
 	       begins_pg_temp(token->body, token->body_length);
 }
 

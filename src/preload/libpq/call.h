@@ -41,8 +41,16 @@ void tine_call_tell_temporary(tine_effect_fn *tell, void *context);
 /** Has this text the name of their schema in it? */
 bool tine_call_mentions_pg_temp(const char *text, size_t length);
 
+/** The same of a word or a quoted name, without the quick no. */
+bool tine_call_is_pg_temp_name(const struct tine_token *token);
+
 /** Is this the name? */
-bool tine_call_is_pg_temp(const struct tine_token *token);
+static inline bool tine_call_is_pg_temp(const struct tine_token *token)
+{
+	/* Each token of each statement is asked. */
+	return token->body_length >= sizeof("pg_temp") - 1 && token->body[2] == '_' &&
+	       (*token->body & ~0x20) == 'P' && tine_call_is_pg_temp_name(token);
+}
 
 /** Is it a string that may have it among others? */
 bool tine_call_leads_to_pg_temp(const struct tine_token *token);
