@@ -3,6 +3,8 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -14,6 +16,7 @@
 static struct tine_ahead places[PLACES] = { [0 ... PLACES - 1] = { .fd = -1 } };
 
 _Atomic unsigned tine_ahead_end;
+__thread int tine_ahead_flags;
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -100,9 +103,21 @@ struct tine_ahead *tine_ahead_of_socket(int fd)
 
 static ssize_t write_all(const struct tine_ahead_line *line, const void *bytes, size_t length)
 {
-	if (line->ssl)
-		return line->write(line->ssl, bytes, (int)length);
-	return send(line->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t sent;
+
+	tine_ahead_flags = line->may_wait ? MSG_MORE : 0;
+	sent = line->ssl ? line->write(line->ssl, bytes, (int)length)
+			 : send(line->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	tine_ahead_flags = 0;
+	return sent;
+}
+
+/* libpq has set it for each connection; to set it again pushes. */
+void tine_ahead_push(int fd)
+{
+	int yes = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 }
 
 int tine_ahead_send(const struct tine_ahead_line *line, const char *sql)

@@ -6,6 +6,10 @@
  * takes one statement after the other. But libpq sends nothing while an answer is due. So the reset
  * is written to the connection below it, and its answer taken out of what libpq reads there.
  *
+ * Where that is allowed TCP holds it back until the next statement is sent, and for about 200 ms at
+ * most (MSG_MORE, tcp(7); what ends it is the timer of a probe): both go in one segment then, and
+ * the server is woken once.
+ *
  * Invariants
  *  - Only what that very connection brings is taken. It is known by its SSL object, or by its
  *    number where nothing is encrypted; where a call has read a socket it was that number; and it
@@ -41,6 +45,7 @@ struct tine_ahead_line {
 	int fd;
 	void *ssl;                  /* NULL: not encrypted */
 	tine_ahead_write_fn *write; /* of the OpenSSL that ssl is of */
+	bool may_wait;              /* it may be held back */
 };
 
 struct tine_ahead {
@@ -59,6 +64,12 @@ extern _Atomic unsigned tine_ahead_end;
 /** Send a statement of up to 500 bytes.
  *  @return 1 sent; 0 no: nothing was; -1 the connection is of no use any more */
 int tine_ahead_send(const struct tine_ahead_line *line, const char *sql);
+
+/* What send() is to do besides, in this thread: MSG_MORE or nothing. */
+extern __thread int tine_ahead_flags;
+
+/** Let go what may be held back at this number. Changes errno */
+void tine_ahead_push(int fd);
 
 /** Is an answer due at this number? */
 bool tine_ahead_is_due(int fd);

@@ -254,6 +254,7 @@ HOOK(ssize_t, send, int fd, const void *bytes, size_t length, int flags)
 	struct iovec part = { (void *)bytes, length };
 
 	ENTER(send);
+	flags |= tine_ahead_flags;
 	if (!looks_at_send(fd))
 		return real_send(fd, bytes, length, flags);
 	if (!tine_track_send(fd, &part, 1))

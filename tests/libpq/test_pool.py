@@ -183,8 +183,21 @@ def test_what_libpq_was_told_is_as_new(server):
 
 
 def test_reset_that_is_not_answered_says_that_nobody_is_there(server):
-    mine, other = steps(server, ['--pool', 2], 'open pid stop finish age=300 open pid go')
+    mine, other = steps(server, ['--pool', 2], 'open pid stop finish age=800 open pid go')
     assert mine != other
+
+
+@pytest.mark.parametrize('place', TRANSPORTS)
+def test_reset_that_is_held_back_comes_by_itself(server, place):
+    env = environment(server, **{name: value or server.socket_dir
+                                 for name, value in TRANSPORTS[place].items()})
+    words = ['open', 'sql=select_a_from_numbers', 'finish', 'age=60000']
+    with subprocess.Popen([*procs.tine_command('--pool', '2'), STEPS, *words], env=env) as proc:
+        procs.wait_until(lambda: server.admin_sql(
+            "select 1 from pg_stat_activity where usename = 'app' and query = 'DISCARD ALL'"),
+            20, 'the reset')
+        assert proc.poll() is None
+        proc.terminate()
 
 
 def test_child_has_sessions_of_its_own(server):

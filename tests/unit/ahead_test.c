@@ -124,7 +124,7 @@ TEST(what_is_no_answer_to_a_reset_breaks_the_connection)
 /* ---- whose answer --------------------------------------------------------------------------- */
 
 static char written[64];
-static int written_bytes, writes_most = (int)sizeof(written);
+static int written_bytes, written_flags, writes_most = (int)sizeof(written);
 
 static int write_tls(void *ssl, const void *bytes, int length)
 {
@@ -133,6 +133,7 @@ static int write_tls(void *ssl, const void *bytes, int length)
 		return -1;
 	memcpy(written, bytes, (size_t)length);
 	written_bytes = length;
+	written_flags = tine_ahead_flags;
 	return length;
 }
 
@@ -149,6 +150,20 @@ TEST(an_encrypted_one_is_known_by_its_object_alone)
 	CHECK(!tine_ahead_of_socket(77));
 	tine_ahead_forget(77);
 	CHECK(!tine_ahead_of_tls(written));
+}
+
+TEST(what_may_wait_is_held_back)
+{
+	struct tine_ahead_line line = { .fd = 77, .ssl = written, .write = write_tls };
+
+	tine_origin_init();
+	CHECK_INT(tine_ahead_send(&line, "x"), ==, 1);
+	CHECK_INT(written_flags, ==, 0);
+	tine_ahead_forget(77);
+	line.may_wait = true;
+	CHECK_INT(tine_ahead_send(&line, "x"), ==, 1);
+	CHECK_INT(written_flags, ==, MSG_MORE);
+	CHECK_INT(tine_ahead_flags, ==, 0);
 }
 
 TEST(what_was_not_sent_is_not_awaited)
@@ -187,5 +202,6 @@ TEST(when_all_places_are_taken_nothing_is_sent)
 
 CHECK_TABLE(T(answer_is_taken_wherever_it_is_cut),
 	    T(what_is_no_answer_to_a_reset_breaks_the_connection),
-	    T(an_encrypted_one_is_known_by_its_object_alone), T(what_was_not_sent_is_not_awaited),
+	    T(an_encrypted_one_is_known_by_its_object_alone), T(what_may_wait_is_held_back),
+	    T(what_was_not_sent_is_not_awaited),
 	    T(when_all_places_are_taken_nothing_is_sent))

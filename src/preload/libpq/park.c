@@ -26,9 +26,9 @@
 /* The same, where nobody will have the connection. */
 #define FAREWELL_NS (200 * (int64_t)TINE_NS_PER_MS)
 
-/* For so long after it was sent a reset past libpq need not have been answered: the server is at
- * it. Later, an answer that is missing says that nobody is there. */
-#define RESET_NS (10 * (int64_t)TINE_NS_PER_MS)
+/* For so long a reset past libpq need not have been answered: it may be held back (ahead.h), or the
+ * server is at it. Later, an answer that is missing may say that nobody is there. */
+#define RESET_NS (200 * (int64_t)TINE_NS_PER_MS)
 
 /* Idle for longer, a connection is asked before it is handed out: something between it and its
  * server may have dropped it without a word. */

@@ -55,7 +55,11 @@ static bool find_line(const struct tine_record *record, struct tine_ahead_line *
 	if (!real->PQsslInUse || !real->PQgetssl ||
 	    (real->PQgssEncInUse && real->PQgssEncInUse(record->conn)))
 		return false;
-	*ret = (struct tine_ahead_line){ .fd = real->PQsocket(record->conn) };
+	*ret = (struct tine_ahead_line){
+		.fd = real->PQsocket(record->conn),
+		/* Without one there is nothing that somebody waits for, such as a lock. */
+		.may_wait = !tine_journal_has_called(&record->session.journal),
+	};
 	if (!real->PQsslInUse(record->conn))
 		return tine_bind_leads("recv", copy->recv_slot);
 	ret->ssl = real->PQgetssl(record->conn);
@@ -96,6 +100,8 @@ int tine_past_read(struct tine_record *record, int64_t until_ns)
 	const struct tine_real *real = &record->copy->real;
 	int seen;
 
+	if (until_ns)
+		tine_ahead_push(real->PQsocket(record->conn));
 	do {
 		seen = tine_peek(real->PQsocket(record->conn));
 		if (seen < 0 || (seen > 0 && !real->PQconsumeInput(record->conn)))
