@@ -57,6 +57,11 @@ static void find_homes(char *list, size_t size)
 		 found && (!home || strcmp(found->pw_dir, home) != 0) ? found->pw_dir : "");
 }
 
+static bool exists(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
 struct list {
 	char text[8 * PATH_MAX];
 	size_t length;
@@ -99,7 +104,7 @@ static bool add(struct list *list, const char *directory, const char *name)
 		return false;
 	}
 	list->length += (size_t)length + 1;
-	if (access(path, F_OK) == 0)
+	if (exists(path))
 		return true;
 	shorten(list, path);
 	return false;
@@ -202,6 +207,26 @@ static uint64_t identify_all(const char *paths)
 	return hash;
 }
 
+static void put(char **end, const char *path)
+{
+	*end = stpcpy(*end, path) + 1;
+}
+
+/* @return false without memory */
+static bool keep(struct tine_files *files, const struct list *list)
+{
+	char *there = calloc(2, list->length + 1), *missing = there + list->length + 1;
+
+	if (!there)
+		return false;
+	*files = (struct tine_files){ .paths = there, .missing = missing };
+	for (const char *path = list->text; path < list->text + list->length;
+	     path += strlen(path) + 1)
+		put(exists(path) ? &there : &missing, path);
+	files->identity = identify_all(files->paths);
+	return true;
+}
+
 bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bool has_service,
 		     bool has_ticket)
 {
@@ -221,24 +246,25 @@ bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bo
 	add_places(&list, options, parts);
 	if (has_ticket && !add_tickets(&list) && !list.has[TLS_CERTIFICATE])
 		return false;
-	if (list.is_full)
-		return false;
-	list.text[list.length++] = '\0';
-	ret->paths = malloc(list.length);
-	if (!ret->paths)
-		return false;
-	memcpy(ret->paths, list.text, list.length);
-	ret->identity = identify_all(ret->paths);
-	return true;
+	return !list.is_full && keep(ret, &list);
 }
 
-bool tine_files_are_same(const struct tine_files *files)
+bool tine_files_are_same(struct tine_files *files, int64_t tick_ns)
 {
-	return identify_all(files->paths) == files->identity;
+	if (identify_all(files->paths) != files->identity)
+		return false;
+	if (files->looked_ns == tick_ns)
+		return true;
+	files->looked_ns = tick_ns;
+	for (const char *path = files->missing; path && *path; path += strlen(path) + 1)
+		if (exists(path))
+			return false;
+	return true;
 }
 
 void tine_files_free(struct tine_files *files)
 {
 	free(files->paths);
 	files->paths = NULL;
+	files->missing = NULL;
 }

@@ -15,9 +15,12 @@
 
 #include <libpq-fe.h>
 
+/* Lists of paths: one after the other, each with its NUL, and one more NUL. */
 struct tine_files {
-	char *paths; /* one after the other, each with its NUL, and one more NUL; NULL: none */
-	uint64_t identity;
+	char *paths;         /* of those that are there; NULL: none is in either list */
+	const char *missing; /* of those that are not, behind them */
+	uint64_t identity;   /* of those that are there */
+	int64_t looked_ns;   /* for the missing ones, last */
 };
 
 /** Note the files of a connection that has just been made: those that libpq looked at, or for, and
@@ -32,8 +35,10 @@ bool tine_files_note(struct tine_files *ret, const PQconninfoOption *options, bo
 /** The value of an option. @return borrowed; NULL: none, or empty */
 const char *tine_files_option(const PQconninfoOption *options, const char *keyword);
 
-/** Are they all what they were? */
-bool tine_files_are_same(const struct tine_files *files);
+/** Are they all what they were? Those that were missing are looked for once a tick, which is less
+ *  than a login takes from where it looks for them to where the program has it.
+ *  @param tick_ns  of the coarse monotonic clock */
+bool tine_files_are_same(struct tine_files *files, int64_t tick_ns);
 
 void tine_files_free(struct tine_files *files);
 

@@ -502,7 +502,7 @@ static int make_ready(struct tine_record *record, const char *name, bool is_star
 	int64_t now_ns = tine_clock_coarse_ns();
 	int rc;
 
-	if (now_ns >= stay->expires_ns || !tine_files_are_same(&stay->files))
+	if (now_ns >= stay->expires_ns || !tine_files_are_same(&stay->files, now_ns))
 		return -1;
 	if (!stay->is_reset)
 		rc = tine_dress_is_dead(record) ? -1 : 1;
