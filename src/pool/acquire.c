@@ -63,7 +63,7 @@ static bool may_be_quick(const struct tine_pool *pool)
 	       !tine_event_wanted(pool, TINE_EVENT_CHECKOUT) && pool->config.lifo &&
 	       pool->config.ping != TINE_PING_ALWAYS &&
 	       atomic_load_explicit(pool->share.epoch, memory_order_relaxed) ==
-		       atomic_load_explicit(&pool->share.seen_epoch, memory_order_relaxed);
+		       (uint32_t)atomic_load_explicit(&pool->share.seen, memory_order_relaxed);
 }
 
 static bool is_sweep_due(struct tine_pool *pool, int64_t now_ns)

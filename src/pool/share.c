@@ -52,6 +52,30 @@ static uint64_t target_key(const struct tine_conninfo *conninfo)
 	return hash ? hash : 1;
 }
 
+/* How many connections have died, and above that how many of them said nothing: one word, since
+ * threads note both at once. */
+static uint64_t pack(uint32_t deaths, uint32_t condemned)
+{
+	return (uint64_t)condemned << 32 | deaths;
+}
+
+static uint32_t deaths(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+static uint32_t condemned(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static uint64_t told_of_deaths(struct tine_share *share)
+{
+	uint32_t silent, epoch = tine_server_epoch(&share->board, share->target, &silent);
+
+	return pack(epoch, silent);
+}
+
 static void share_nothing(struct tine_share *share)
 {
 	share->target = -1;
@@ -82,7 +106,6 @@ int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine
 		.ceiling = config->budget_ceiling,
 	};
 	struct tine_share *share = &pool->share;
-	uint32_t condemned;
 	int rc;
 
 	share_nothing(share);
@@ -98,8 +121,7 @@ int tine_share_open(struct tine_pool *pool, const tine_pool_config *config, tine
 	share->target = tine_server_find(&share->board, target_key(&pool->conninfo));
 	share->epoch = tine_server_epoch_word(&share->board, share->target);
 	share->fair = tine_permit_fair_share(&share->board);
-	share->seen_epoch = tine_server_epoch(&share->board, share->target, &condemned);
-	share->seen_condemned = condemned;
+	atomic_store(&share->seen, told_of_deaths(share));
 	return 0;
 }
 
@@ -338,16 +360,19 @@ const char *tine_share_identity(struct tine_pool *pool, const char *name, char *
 
 /* ---- knowledge ------------------------------------------------------------------------------ */
 
+/* The board only counts up, and is read after what was seen: a death of our own that is noted
+ * meanwhile makes it begin again. */
 static void learn_deaths(struct tine_pool *pool)
 {
 	struct tine_share *share = &pool->share;
-	uint32_t condemned, epoch = tine_server_epoch(&share->board, share->target, &condemned);
+	uint64_t seen = atomic_load(&share->seen), told;
 
-	if (epoch == share->seen_epoch)
-		return;
-	share->seen_epoch = epoch;
-	tine_pool_doubt(pool, condemned != share->seen_condemned);
-	share->seen_condemned = condemned;
+	do {
+		told = told_of_deaths(share);
+		if (deaths(told) == deaths(seen))
+			return;
+	} while (!atomic_compare_exchange_weak(&share->seen, &seen, told));
+	tine_pool_doubt(pool, condemned(told) != condemned(seen));
 }
 
 static void learn_outage(struct tine_pool *pool)
@@ -382,18 +407,18 @@ void tine_share_learn(struct tine_pool *pool)
 		atomic_store(&pool->silent_idle_ns, silence_ns);
 }
 
-void tine_share_died(struct tine_pool *pool, bool condemned)
+void tine_share_died(struct tine_pool *pool, bool is_condemned)
 {
 	struct tine_share *share = &pool->share;
-	uint32_t seen = share->seen_epoch;
+	uint64_t seen = atomic_load(&share->seen);
 
 	if (!share->on || share->target < 0)
 		return;
 	/* What others found in the same moment is learned at the next look. */
-	if (tine_server_died(&share->board, share->target, condemned) == seen + 1) {
-		share->seen_epoch = seen + 1;
-		share->seen_condemned += condemned;
-	}
+	if (tine_server_died(&share->board, share->target, is_condemned) == deaths(seen) + 1)
+		atomic_compare_exchange_strong(
+			&share->seen, &seen,
+			pack(deaths(seen) + 1, condemned(seen) + is_condemned));
 }
 
 void tine_share_outage(struct tine_pool *pool)

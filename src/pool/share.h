@@ -76,8 +76,8 @@ const char *tine_share_identity(struct tine_pool *pool, const char *name, char *
 /** Why an acquire that stands in the board's queue got none: who has them. */
 void tine_share_explain(struct tine_acquire *acquire, uint64_t waited_ms, tine_error *ret_error);
 
-/** A connection of this process was found dead; others are to know. */
-void tine_share_died(struct tine_pool *pool, bool condemned);
+/** A connection of this process was found dead; others are to know. With the lock or without. */
+void tine_share_died(struct tine_pool *pool, bool is_condemned);
 
 /** An outage began, or ended. Lock held. */
 void tine_share_outage(struct tine_pool *pool);

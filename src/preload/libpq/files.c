@@ -215,10 +215,12 @@ static void put(char **end, const char *path)
 /* @return false without memory */
 static bool keep(struct tine_files *files, const struct list *list)
 {
-	char *there = calloc(2, list->length + 1), *missing = there + list->length + 1;
+	size_t room = list->length + 1;
+	char *there = calloc(2, room), *missing;
 
 	if (!there)
 		return false;
+	missing = there + room;
 	*files = (struct tine_files){ .paths = there, .missing = missing };
 	for (const char *path = list->text; path < list->text + list->length;
 	     path += strlen(path) + 1)
