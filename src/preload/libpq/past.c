@@ -82,12 +82,11 @@ int tine_past_send(struct tine_record *record, const char *sql)
 {
 	struct tine_ahead_line line;
 
+	if (!is_as_new(record) || record->copy->real.PQflush(record->conn) != 0)
+		return 0;
 	if (tine_past_is_due(record))
 		return 1;
-	if (!is_as_new(record) || !find_line(record, &line) ||
-	    record->copy->real.PQflush(record->conn) != 0)
-		return 0;
-	return tine_ahead_send(&line, sql);
+	return find_line(record, &line) ? tine_ahead_send(&line, sql) : 0;
 }
 
 bool tine_past_is_due(const struct tine_record *record)
