@@ -7,19 +7,27 @@ import pytest
 
 from libpq.programs import PATH
 from support import procs
+from support.cluster import Cluster
 
 STEPS = os.path.join(os.path.dirname(procs.tine_path()), 'tests', 'libpq', 'steps')
 
 
+@pytest.fixture(scope='module')
+def server():
+    """Of its own, since sessions are counted."""
+    with Cluster(max_connections=60) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def steps(cluster):
+def steps(server):
     """Run a script of steps.c over a Unix socket, which is the same one in all networks."""
     def run(script):
         done = subprocess.run(
             [*procs.tine_command('--pool', 2), STEPS, *script.split()], text=True,
-            env={'PATH': PATH, 'PGHOST': cluster.socket_dir, 'PGPORT': str(cluster.port),
-                 'PGUSER': cluster.user, 'PGDATABASE': cluster.dbname,
-                 'PGPASSWORD': cluster.password},
+            env={'PATH': PATH, 'PGHOST': server.socket_dir, 'PGPORT': str(server.port),
+                 'PGUSER': server.user, 'PGDATABASE': server.dbname,
+                 'PGPASSWORD': server.password},
             capture_output=True, timeout=100, check=False)
         if done.returncode == 77:
             pytest.skip('the kernel does not let us')
