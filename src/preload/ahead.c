@@ -41,8 +41,7 @@ static struct tine_ahead *claim(const struct tine_ahead_line *line)
 	return NULL;
 }
 
-/* The end stays where it is while another one is in use: a look at a free place costs less than
- * its being missed. */
+/* The end never comes down: somebody may have claimed a place below it meanwhile. */
 static void leave(struct tine_ahead *ahead)
 {
 	atomic_store(&ahead->ssl, NULL);
@@ -196,7 +195,7 @@ static bool take_body(struct tine_ahead *ahead, struct passage *passage)
 	return ahead->left == 0;
 }
 
-ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length)
+ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length, bool *ret_is_over)
 {
 	struct passage passage = {
 		.to = bytes,
@@ -204,18 +203,45 @@ ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length)
 		.end = bytes + TINE_AHEAD_ROOM + length,
 	};
 
+	*ret_is_over = false;
 	while (passage.from < passage.end && !ahead->has_failed) {
 		if (!take_header(ahead, &passage) || !take_body(ahead, &passage))
 			continue;
 		ahead->header_bytes = 0;
 		if (ahead->header[0] == 'Z') {
-			leave(ahead);
 			pass(&passage, passage.from, (size_t)(passage.end - passage.from));
-			break;
+			*ret_is_over = true;
+			leave(ahead);
+			return passage.to - bytes;
 		}
 	}
 	if (!ahead->has_failed)
 		return passage.to - bytes;
 	errno = ECONNRESET;
 	return -1;
+}
+
+ssize_t tine_ahead_read(struct tine_ahead *ahead, tine_ahead_read_fn *read, const void *context,
+			char *bytes, size_t size)
+{
+	bool is_over = false;
+	int fd;
+
+	do {
+		char *place = bytes + TINE_AHEAD_ROOM;
+		ssize_t length = read(context, place, size - TINE_AHEAD_ROOM, &fd);
+
+		if (length <= 0)
+			return length;
+		/* Another connection: its SSL object has the address of one that is no more. */
+		if (fd >= 0 && fd != atomic_load(&ahead->fd)) {
+			leave(ahead);
+			memmove(bytes, place, (size_t)length);
+			return length;
+		}
+		length = tine_ahead_take(ahead, bytes, (size_t)length, &is_over);
+		if (length != 0)
+			return length;
+	} while (!is_over);
+	return read(context, bytes, size, &fd);
 }

@@ -78,8 +78,9 @@ bool tine_ahead_is_due(int fd);
 void tine_ahead_forget(int fd);
 void tine_ahead_in_child(void);
 
-/** Whose answer is due there: of an SSL object, or of a number that is not encrypted.
- *  @return NULL: nobody's. Without the test of tine_ahead_any() it is slower */
+/** Whose answer is due there: of an SSL object, or of a number that is not encrypted. For a caller
+ *  that has the connection: then it stays until its answer is complete.
+ *  @return NULL: nobody's */
 struct tine_ahead *tine_ahead_of_tls(const void *ssl);
 struct tine_ahead *tine_ahead_of_socket(int fd);
 
@@ -92,13 +93,17 @@ static inline bool tine_ahead_any(void)
 /** Take what is ours out of what was read.
  *  @param bytes  receives libpq's; what was read stands TINE_AHEAD_ROOM behind
  *  @param length what was read
+ *  @param ret_is_over  the answer is complete, and the place another one's
  *  @return how many bytes are libpq's, or -1 with errno: the connection is to have broken */
-ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length);
+ssize_t tine_ahead_take(struct tine_ahead *ahead, char *bytes, size_t length, bool *ret_is_over);
 
-/** Is its answer due still? */
-static inline bool tine_ahead_goes_on(const struct tine_ahead *ahead)
-{
-	return atomic_load_explicit(&ahead->fd, memory_order_relaxed) >= 0;
-}
+/* As recv(), of whatever the context says. ret_fd: the socket that was read, -1: none was */
+typedef ssize_t tine_ahead_read_fn(const void *context, void *bytes, size_t size, int *ret_fd);
+
+/** Read what is libpq's, as the function does it.
+ *  @param ahead  whose answer is due there
+ *  @param size   more than TINE_AHEAD_ROOM; libpq has room for 100 bytes at least */
+ssize_t tine_ahead_read(struct tine_ahead *ahead, tine_ahead_read_fn *read, const void *context,
+			char *bytes, size_t size);
 
 #endif

@@ -318,20 +318,24 @@ static inline ssize_t received(int fd, const void *bytes, ssize_t length)
 }
 
 /* An answer that libpq is not to see, and is read by none of the other functions. */
-static ssize_t receive_past(ssize_t (*receive)(int, void *, size_t, int), struct tine_ahead *ahead,
-			    int fd, char *bytes, size_t size, int flags)
-{
-	do {
-		char *place = bytes + TINE_AHEAD_ROOM;
-		ssize_t length = receive(fd, place, size - TINE_AHEAD_ROOM, flags);
+struct source {
+	ssize_t (*receive)(int fd, void *bytes, size_t size, int flags);
+	int fd, flags;
+};
 
-		if (length <= 0)
-			return length;
-		length = tine_ahead_take(ahead, bytes, (size_t)received(fd, place, length));
-		if (length != 0)
-			return length;
-	} while (tine_ahead_goes_on(ahead));
-	return received(fd, bytes, receive(fd, bytes, size, flags));
+static ssize_t receive_from(const void *context, void *bytes, size_t size, int *ret_fd)
+{
+	const struct source *source = context;
+
+	*ret_fd = source->fd;
+	return received(source->fd, bytes,
+			source->receive(source->fd, bytes, size, source->flags));
+}
+
+static ssize_t receive_past(struct tine_ahead *ahead, const struct source *source, void *bytes,
+			    size_t size)
+{
+	return tine_ahead_read(ahead, receive_from, source, bytes, size);
 }
 
 HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
@@ -341,7 +345,7 @@ HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
 	ENTER(recv);
 	if (tine_ahead_any() && !(flags & MSG_PEEK) && size > TINE_AHEAD_ROOM &&
 	    (ahead = tine_ahead_of_socket(fd)) != NULL)
-		return receive_past(real_recv, ahead, fd, bytes, size, flags);
+		return receive_past(ahead, &(struct source){ real_recv, fd, flags }, bytes, size);
 	return received(fd, bytes, real_recv(fd, bytes, size, flags));
 }
 

@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "preload/ahead.h"
 #include "preload/track.h"
@@ -50,44 +49,27 @@ static int read_once(struct copy *copy, void *own, void *ssl, void *buffer, int 
 	return length;
 }
 
-/* An SSL object of that address was another's, if its number was. */
-static bool is_its_own(struct tine_ahead *ahead)
+struct reading {
+	struct copy *copy;
+	void *own, *ssl;
+};
+
+static ssize_t read_for(const void *context, void *bytes, size_t size, int *ret_fd)
 {
-	int fd = atomic_load_explicit(&ahead->fd, memory_order_relaxed);
+	const struct reading *reading = context;
+	int length = read_once(reading->copy, reading->own, reading->ssl, bytes, (int)size);
 
-	if (socket_read < 0 || socket_read == fd)
-		return true;
-	tine_ahead_forget(fd);
-	return false;
-}
-
-/* What is no answer of ours begins where it was read to, and is led to where libpq wants it. */
-static int read_past(struct copy *copy, void *own, void *ssl, char *buffer, int size,
-		     struct tine_ahead *ahead)
-{
-	do {
-		int length = read_once(copy, own, ssl, buffer + TINE_AHEAD_ROOM,
-				       size - TINE_AHEAD_ROOM);
-
-		if (length <= 0)
-			return length;
-		if (!is_its_own(ahead)) {
-			memmove(buffer, buffer + TINE_AHEAD_ROOM, (size_t)length);
-			return length;
-		}
-		length = (int)tine_ahead_take(ahead, buffer, (size_t)length);
-		if (length != 0)
-			return length;
-	} while (tine_ahead_goes_on(ahead));
-	return read_once(copy, own, ssl, buffer, size);
+	*ret_fd = socket_read;
+	return length;
 }
 
 static int read_through(struct copy *copy, void *own, void *ssl, void *buffer, int size)
 {
 	struct tine_ahead *ahead = tine_ahead_any() ? tine_ahead_of_tls(ssl) : NULL;
+	struct reading reading = { copy, own, ssl };
 
 	if (ahead && size > TINE_AHEAD_ROOM)
-		return read_past(copy, own, ssl, buffer, size, ahead);
+		return (int)tine_ahead_read(ahead, read_for, &reading, buffer, (size_t)size);
 	return read_once(copy, own, ssl, buffer, size);
 }
 

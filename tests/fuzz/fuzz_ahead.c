@@ -55,6 +55,7 @@ static ssize_t read_whole(const uint8_t *bytes, size_t length, uint8_t *ret)
 static ssize_t read_pieces(struct tine_ahead *ahead, const uint8_t *bytes, size_t length,
 			   size_t piece, uint8_t *ret)
 {
+	bool is_over = false;
 	size_t got = 0;
 
 	for (size_t at = 0; at < length; at += piece) {
@@ -64,8 +65,8 @@ static ssize_t read_pieces(struct tine_ahead *ahead, const uint8_t *bytes, size_
 		char *room = malloc(TINE_AHEAD_ROOM + here);
 
 		memcpy(room + TINE_AHEAD_ROOM, bytes + at, here);
-		if (tine_ahead_goes_on(ahead))
-			left = tine_ahead_take(ahead, room, here);
+		if (!is_over)
+			left = tine_ahead_take(ahead, room, here, &is_over);
 		else
 			memmove(room, room + TINE_AHEAD_ROOM, here);
 		if (left > 0)

@@ -34,7 +34,7 @@ static struct tine_ahead *begin(void)
 	CHECK(memcmp(bytes, asked, sizeof(asked)) == 0);
 	CHECK(tine_ahead_any() && tine_ahead_is_due(pair[0]));
 	ahead = tine_ahead_of_socket(pair[0]);
-	CHECK(ahead && tine_ahead_goes_on(ahead));
+	CHECK(ahead);
 	return ahead;
 }
 
@@ -51,6 +51,7 @@ static size_t take(const char *bytes, size_t length, size_t first, size_t each, 
 {
 	struct tine_ahead *ahead = begin();
 	size_t at = 0, got = 0, piece = first;
+	bool is_over = false;
 
 	while (at < length) {
 		char room[TINE_AHEAD_ROOM + 256];
@@ -61,8 +62,8 @@ static size_t take(const char *bytes, size_t length, size_t first, size_t each, 
 		memset(room, '?', sizeof(room));
 		memcpy(room + TINE_AHEAD_ROOM, bytes + at, piece);
 		here = (ssize_t)piece;
-		if (tine_ahead_goes_on(ahead))
-			here = tine_ahead_take(ahead, room, piece);
+		if (!is_over)
+			here = tine_ahead_take(ahead, room, piece, &is_over);
 		else
 			memmove(room, room + TINE_AHEAD_ROOM, piece);
 		CHECK_INT(here, >=, 0);
@@ -71,7 +72,7 @@ static size_t take(const char *bytes, size_t length, size_t first, size_t each, 
 		at += piece;
 		piece = each;
 	}
-	CHECK(!tine_ahead_goes_on(ahead));
+	CHECK(is_over && !tine_ahead_is_due(pair[0]));
 	end();
 	return got;
 }
@@ -94,15 +95,16 @@ static int break_with(const char *bytes, size_t length)
 {
 	struct tine_ahead *ahead = begin();
 	char room[TINE_AHEAD_ROOM + 64];
+	bool is_over;
 	int error;
 
 	memcpy(room + TINE_AHEAD_ROOM, bytes, length);
 	errno = 0;
-	CHECK_INT(tine_ahead_take(ahead, room, length), ==, -1);
+	CHECK_INT(tine_ahead_take(ahead, room, length, &is_over), ==, -1);
 	error = errno;
 	/* nor is what comes behind it anybody's */
 	memcpy(room + TINE_AHEAD_ROOM, READY, sizeof(READY) - 1);
-	CHECK_INT(tine_ahead_take(ahead, room, sizeof(READY) - 1), ==, -1);
+	CHECK_INT(tine_ahead_take(ahead, room, sizeof(READY) - 1, &is_over), ==, -1);
 	CHECK(tine_ahead_is_due(pair[0]));
 	end();
 	return error;
@@ -119,6 +121,75 @@ TEST(what_is_no_answer_to_a_reset_breaks_the_connection)
 	CHECK_INT(break_with(copy, sizeof(copy) - 1), ==, ECONNRESET);
 	CHECK_INT(break_with(brief, sizeof(brief) - 1), ==, ECONNRESET);
 	CHECK_INT(break_with(nothing, sizeof(nothing) - 1), ==, ECONNRESET);
+}
+
+/* ---- reading it ------------------------------------------------------------------------------ */
+
+struct feed {
+	const char *const *pieces; /* each of a length that its first byte says; NULL: nothing more */
+	int fd;
+};
+
+static int fed;
+
+static ssize_t feed(const void *context, void *bytes, size_t size, int *ret_fd)
+{
+	const struct feed *feed = context;
+	const char *piece = feed->pieces[fed];
+
+	*ret_fd = feed->fd;
+	if (!piece) {
+		errno = EAGAIN;
+		return -1;
+	}
+	fed++;
+	CHECK_INT(*piece, <=, size);
+	memcpy(bytes, piece + 1, (size_t)*piece);
+	return *piece;
+}
+
+static ssize_t read_fed(struct tine_ahead *ahead, const struct feed *from, char ret[128])
+{
+	fed = 0;
+	return tine_ahead_read(ahead, feed, from, ret, 128);
+}
+
+TEST(reads_on_until_there_is_something_for_libpq)
+{
+	static const char *const pieces[] = { "\3C\0\0", "\x0e\0\x10" "DISCARD ALL\0",
+					      "\6" READY, "\4abcd", NULL };
+	struct tine_ahead *ahead = begin();
+	char got[128];
+
+	CHECK_INT(read_fed(ahead, &(struct feed){ pieces, pair[0] }, got), ==, 4);
+	CHECK(memcmp(got, "abcd", 4) == 0);
+	CHECK_INT(fed, ==, 4);
+	CHECK(!tine_ahead_is_due(pair[0]));
+	end();
+}
+
+TEST(what_has_not_come_is_due)
+{
+	static const char *const pieces[] = { "\3C\0\0", NULL };
+	struct tine_ahead *ahead = begin();
+	char got[128];
+
+	CHECK_INT(read_fed(ahead, &(struct feed){ pieces, pair[0] }, got), ==, -1);
+	CHECK_INT(errno, ==, EAGAIN);
+	CHECK(tine_ahead_is_due(pair[0]));
+	end();
+}
+
+TEST(what_another_socket_brings_is_not_touched)
+{
+	static const char *const pieces[] = { "\6" READY, NULL };
+	struct tine_ahead *ahead = begin();
+	char got[128];
+
+	CHECK_INT(read_fed(ahead, &(struct feed){ pieces, pair[1] }, got), ==, 6);
+	CHECK(memcmp(got, READY, 6) == 0);
+	CHECK(!tine_ahead_is_due(pair[0]));
+	end();
 }
 
 /* ---- whose answer --------------------------------------------------------------------------- */
@@ -202,6 +273,8 @@ TEST(when_all_places_are_taken_nothing_is_sent)
 
 CHECK_TABLE(T(answer_is_taken_wherever_it_is_cut),
 	    T(what_is_no_answer_to_a_reset_breaks_the_connection),
+	    T(reads_on_until_there_is_something_for_libpq), T(what_has_not_come_is_due),
+	    T(what_another_socket_brings_is_not_touched),
 	    T(an_encrypted_one_is_known_by_its_object_alone), T(what_may_wait_is_held_back),
 	    T(what_was_not_sent_is_not_awaited),
 	    T(when_all_places_are_taken_nothing_is_sent))
