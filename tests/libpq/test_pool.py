@@ -176,9 +176,11 @@ def test_nobody_waits_for_the_reset(server, transport):
     raise AssertionError('each time the reset was waited for')
 
 
-def test_what_libpq_was_told_is_as_new(server):
-    first, moved, again = steps(server, ['--pool', 2], 'open told=TimeZone sql=select_move() '
-                                'told=TimeZone finish open told=TimeZone')
+@pytest.mark.parametrize('budget', [[], ['--budget', 9]], ids=['', 'budget'])
+def test_what_libpq_was_told_is_as_new(server, budget):
+    first, moved, again = steps(
+        server, ['--pool', 2, *budget],
+        'open told=TimeZone sql=select_move() told=TimeZone finish open told=TimeZone')
     assert moved == 'Asia/Tokyo' and again == first != moved
 
 

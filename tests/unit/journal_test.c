@@ -275,15 +275,15 @@ TEST(text_that_was_found_harmless)
 	begin_session();
 	tine_journal_prepared(&journal, "", "select 1", 0, NULL);
 	answer(true, 'I');
-	tine_journal_sent_harmless(&journal, false);
+	tine_journal_sent_harmless(&journal, true, false);
 	check_obstacle(TINE_OBSTACLE_UNKNOWN);
 	answer(true, 'I');
 	check_state("");
 	done("discard all");
-	tine_journal_sent_harmless(&journal, false);
+	tine_journal_sent_harmless(&journal, true, false);
 	answer(true, 'I');
 	CHECK(tine_journal_is_clean(&journal));
-	tine_journal_sent_harmless(&journal, true);
+	tine_journal_sent_harmless(&journal, true, true);
 	answer(true, 'I');
 	check_state("");
 	CHECK(!tine_journal_is_clean(&journal));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "preload/libpq/item.h"
+#include "preload/libpq/plain.h"
 
 struct look {
 	struct tine_journal *journal;
@@ -66,6 +67,10 @@ static enum tine_foreseen read_text(struct tine_journal *journal, const char *sq
 		return TINE_FORESEEN_NOTHING;
 	if (strnlen(sql, TINE_JOURNAL_TEXT_BYTES) == TINE_JOURNAL_TEXT_BYTES)
 		return TINE_FORESEEN_TIE;
+	if (tine_plain_is_select(sql)) {
+		*ret_reading = TINE_IS_PLAIN;
+		return TINE_FORESEEN_NOTHING;
+	}
 	tine_effect_read(sql, journal->escapes, journal->hides, weigh, &look);
 	if (!look.has_effects)
 		*ret_reading = look.touches ? TINE_LEAVES_TRACES : TINE_LEAVES_NOTHING;

@@ -255,9 +255,10 @@ void tine_journal_sent(struct tine_journal *journal, const char *sql)
 	read_text(journal, sql ? sql : "");
 }
 
-void tine_journal_sent_harmless(struct tine_journal *journal, bool touches)
+void tine_journal_sent_harmless(struct tine_journal *journal, bool calls, bool touches)
 {
 	tine_item_forget_prepared(journal, "");
+	journal->has_called = journal->has_called || calls;
 	journal->is_touched = journal->is_touched || touches;
 	send_quiet(journal);
 }

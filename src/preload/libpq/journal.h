@@ -82,8 +82,9 @@ void tine_journal_clear(struct tine_journal *journal);
 /** A text: PQexec, PQsendQuery, PQexecParams, PQsendQueryParams and their like. */
 void tine_journal_sent(struct tine_journal *journal, const char *sql);
 
-/** The same of a text that was read, and has no effect, or none but TINE_EFFECT_TOUCH. */
-void tine_journal_sent_harmless(struct tine_journal *journal, bool touches);
+/** The same of a text that was read, and has no effect, or none but TINE_EFFECT_TOUCH.
+ *  @param calls  it may have called a function */
+void tine_journal_sent_harmless(struct tine_journal *journal, bool calls, bool touches);
 
 /** A statement to be prepared: PQprepare, PQsendPrepare. @param types may be NULL, as there */
 void tine_journal_prepared(struct tine_journal *journal, const char *name, const char *sql,

@@ -155,7 +155,7 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 		if (statement->reading == TINE_UNREAD)
 			tine_journal_sent(journal, statement->sql);
 		else
-			tine_journal_sent_harmless(journal,
+			tine_journal_sent_harmless(journal, statement->reading != TINE_IS_PLAIN,
 						   statement->reading == TINE_LEAVES_TRACES);
 		break;
 	case TINE_PREPARE:

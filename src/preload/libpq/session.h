@@ -32,6 +32,7 @@ enum tine_statement_kind {
 /* What its text leaves in the session, where that is known already. */
 enum tine_reading {
 	TINE_UNREAD,
+	TINE_IS_PLAIN, /* plain.h: nor can it have called a function */
 	TINE_LEAVES_NOTHING,
 	TINE_LEAVES_TRACES, /* what nobody misses in a new session */
 };
