@@ -169,7 +169,7 @@ struct tine_share {
 	int target;                    /* the server, database and user, on the board */
 	const _Atomic uint32_t *epoch; /* changes with each death that any process found */
 	const _Atomic uint32_t *fair;  /* connections above it are looked at when they come back */
-	_Atomic uint64_t seen; /* of deaths as far as we have learned: see share.c */
+	_Atomic uint64_t seen;         /* of deaths as far as we have learned: see share.c */
 };
 
 struct tine_listener {

@@ -47,7 +47,8 @@ struct tine_real {
 struct tine_copy {
 	struct tine_real real;
 	uintptr_t start, end; /* of its segments */
-	void **recv_slot, **tls_read_slot, **tls_write_slot; /* NULL: it does not call that */
+	/* Of its calls of recv(), SSL_read() and SSL_write(); NULL: there are none. */
+	void **recv_slot, **tls_read_slot, **tls_write_slot;
 	unsigned number;      /* its index, and that of its stubs */
 	unsigned generation;  /* which library it is that has this place */
 	bool loaded;

@@ -86,7 +86,7 @@ static void shorten(struct list *list, char *path)
 	if (!slash || slash == path)
 		return;
 	*slash = '\0';
-	if (access(path, F_OK) == 0 || errno != ENOENT)
+	if (exists(path) || errno != ENOENT)
 		*slash = '/';
 	else
 		list->length = (size_t)((has(list, path) ? path : slash + 1) - list->text);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The files that decided about a login: of passwords, services, certificates, keys,
- * revocations and Kerberos tickets.
- * When one of them is another, or was changed, a connection that was made by them is not given to
- * anybody who would be read the new ones.
+ * The files that decided about a login: of passwords, services, certificates, keys, revocations and
+ * Kerberos tickets. When one of them is another, or was changed, a connection that was made by them
+ * is not given to anybody who would be read the new ones.
  *
  * Pure but for stat(); the list's memory is malloc()'s. Locks, fork: none.
  */

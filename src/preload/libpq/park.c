@@ -195,11 +195,18 @@ void tine_park_renew_lock(void)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
+/* A socket that is closed with something in it to read is torn down, which the server's log has a
+ * line about. */
 static void read_farewell(struct tine_record *record)
 {
-	if (tine_past_is_due(record))
+	bool is_past = tine_past_is_due(record);
+
+	if ((!is_past && !record->stay.is_reset) || tine_record_inherited(record) ||
+	    !tine_session_holds(record))
+		return;
+	if (is_past)
 		tine_past_read(record, tine_clock_ns() + FAREWELL_NS);
-	else if (record->stay.is_reset)
+	else
 		tine_dress_read(record, tine_clock_ns() + FAREWELL_NS);
 }
 
@@ -211,10 +218,7 @@ void tine_park_finish(struct tine_record *record)
 	struct tine_claim claim;
 	int farewell_fd;
 
-	/* A socket that is closed with something in it to read is torn down, which the server's log
-	 * has a line about. */
-	if (!tine_record_inherited(record) && tine_session_holds(record))
-		read_farewell(record);
+	read_farewell(record);
 	tine_await_leave(record);
 	farewell_fd = tine_budget_before_end(record, &claim);
 	tine_cancel_forget(record);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/past.h"
 
+#include "base/hash.h"
 #include "base/peek.h"
 #include "preload/ahead.h"
 #include "preload/bind.h"
@@ -13,29 +14,28 @@
  * documentation of PQparameterStatus()). One that is missing here, an extension's, is libpq's when
  * the answer comes. */
 static const char *const told[] = {
-	"application_name",      "client_encoding", "DateStyle",
-	"default_transaction_read_only", "IntervalStyle",   "is_superuser",
-	"scram_iterations",      "search_path",     "session_authorization",
-	"standard_conforming_strings",   "TimeZone",
+	"application_name",
+	"client_encoding",
+	"DateStyle",
+	"default_transaction_read_only",
+	"IntervalStyle",
+	"is_superuser",
+	"scram_iterations",
+	"search_path",
+	"session_authorization",
+	"standard_conforming_strings",
+	"TimeZone",
 };
-
-/* FNV-1a. */
-#define HASH_START UINT64_C(0xcbf29ce484222325)
-#define HASH_FACTOR UINT64_C(0x100000001b3)
-
-static uint64_t add(uint64_t hash, const char *text)
-{
-	for (; text && *text; text++)
-		hash = (hash ^ (uint8_t)*text) * HASH_FACTOR;
-	return (hash ^ (text ? 0x100 : 0x101)) * HASH_FACTOR;
-}
 
 static uint64_t hash_of_told(const struct tine_record *record)
 {
-	uint64_t hash = HASH_START;
+	const struct tine_real *real = &record->copy->real;
+	uint64_t hash = TINE_HASH_START;
 
+	/* One that the server does not tell of is as the empty one: it never begins to. */
 	for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++)
-		hash = add(hash, record->copy->real.PQparameterStatus(record->conn, told[i]));
+		hash = tine_hash_end(
+			tine_hash_text(hash, real->PQparameterStatus(record->conn, told[i])));
 	return hash;
 }
 
