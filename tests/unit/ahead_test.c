@@ -126,7 +126,7 @@ TEST(what_is_no_answer_to_a_reset_breaks_the_connection)
 /* ---- reading it ------------------------------------------------------------------------------ */
 
 struct feed {
-	const char *const *pieces; /* each of a length that its first byte says; NULL: nothing more */
+	const char *const *pieces; /* the length, then the bytes; NULL: nothing more */
 	int fd;
 };
 
