@@ -105,8 +105,18 @@ class Web:
             fields = stat.read().rpartition(')')[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
-    def descriptors(self):
-        return len(os.listdir('/proc/%d/fd' % self.pid))
+    def connections(self):
+        """How many it has accepted: its sockets but for the one that listens.
+
+        Whatever else it has open comes and goes: boards, /proc, the pipe of an examination.
+        """
+        sockets = 0
+        for fd in os.listdir('/proc/%d/fd' % self.pid):
+            try:
+                sockets += os.readlink('/proc/%d/fd/%s' % (self.pid, fd)).startswith('socket:')
+            except FileNotFoundError:
+                pass
+        return sockets - 1
 
     def wait_json(self, condition, path='/json', timeout=60):
         """The first answer of which condition is true."""
