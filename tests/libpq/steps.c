@@ -22,6 +22,8 @@
  *	                  child that runs on our memory, by chroot(). Status 77: it must not
  *	ps                tine ps --json
  *	closeall          close all descriptors but the standard ones
+ *	own               have a file of our own at their numbers, and at all up to 40
+ *	intact            nobody has written to that file, or closed one of these numbers
  *	sleep             nothing
  */
 #include <fcntl.h>
@@ -33,6 +35,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -244,6 +248,29 @@ static void do_with_value(char *word, const struct timespec *since)
 		fail("no such step\n");
 }
 
+#define OWN_END 40
+
+static void own(void)
+{
+	int file = memfd_create("own", 0);
+
+	for (int fd = 3; fd < OWN_END; fd++)
+		dup2(file, fd);
+	if (file >= OWN_END)
+		close(file);
+}
+
+static void intact(void)
+{
+	struct stat first, other;
+
+	if (fstat(3, &first) != 0 || first.st_size != 0)
+		fail("somebody wrote to our file\n");
+	for (int fd = 4; fd < OWN_END; fd++)
+		if (fstat(fd, &other) != 0 || other.st_ino != first.st_ino)
+			fail("somebody closed our file\n");
+}
+
 static void ps(void)
 {
 	char command[4200];
@@ -274,6 +301,10 @@ static void do_step(char *word, const struct timespec *since)
 		run(open_ones[count - 1], "alter role current_user password 'another'", false);
 	else if (strcmp(word, "closeall") == 0)
 		closefrom(3);
+	else if (strcmp(word, "own") == 0)
+		own();
+	else if (strcmp(word, "intact") == 0)
+		intact();
 	else if (strcmp(word, "ps") == 0)
 		ps();
 	else if (strcmp(word, "sleep") != 0)

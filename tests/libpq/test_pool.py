@@ -144,6 +144,17 @@ def test_session_that_was_ended_is_not_given_out(server):
     assert done.stderr == ''
 
 
+@pytest.mark.parametrize('how', ['own', 'closeall own', 'closeall'])
+@pytest.mark.parametrize('reset', ['full', 'tracked', 'none'])
+def test_number_that_the_program_has_taken_is_left_alone(server, reset, how):
+    done = run(server, ['--pool', 2, '--reset', reset], STEPS,
+               *('open pid finish %s open pid' % how).split(),
+               *(['intact'] if 'own' in how else []))
+    first, second = done.stdout.split()
+    assert first != second
+    assert 'left alone, since the program closed their descriptors: 1' in done.stderr
+
+
 def test_session_that_was_ended_is_not_given_out_in_steps(server):
     done = run(server, ['--pool', 2], STEPS, *'open pid finish killed start pid'.split())
     first, second = done.stdout.split()

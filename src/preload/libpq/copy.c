@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/copy.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -324,4 +326,19 @@ void tine_copy_after_look(void)
 		return;
 	dl_iterate_phdr(rebind, NULL);
 	tine_level_say_wrapped(rebound);
+}
+
+bool tine_copy_keep_loaded(const struct tine_copy *copy)
+{
+	static _Atomic unsigned kept;
+	unsigned bit = 1U << copy->number;
+	Dl_info info;
+
+	if (atomic_load(&kept) & bit)
+		return true;
+	if (!dladdr((void *)copy->real.PQfinish, &info) ||
+	    !dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE))
+		return false;
+	atomic_fetch_or(&kept, bit);
+	return true;
 }

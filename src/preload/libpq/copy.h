@@ -67,6 +67,10 @@ void tine_copy_found(const struct dl_phdr_info *library, const struct tine_linka
 /** The look is over: find the bindings that were made before a new copy was wrapped. */
 void tine_copy_after_look(void);
 
+/** A program may unload what uses libpq, as PHP does with its extensions, while connections of that
+ *  libpq are parked: let it stay. @return false: it cannot be had to */
+bool tine_copy_keep_loaded(const struct tine_copy *copy);
+
 /** Does this address lie in the copy? */
 static inline bool tine_copy_has(const struct tine_copy *copy, const void *address)
 {

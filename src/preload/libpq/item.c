@@ -149,7 +149,8 @@ void tine_item_forget_prepared(struct tine_journal *journal, const char *name)
 
 void tine_item_forget_all_prepared(struct tine_journal *journal)
 {
-	for (int i = 0; i < TINE_JOURNAL_BUCKETS; i++)
+	/* Most sessions have no item at all, and the buckets are not looked at for that. */
+	for (int i = 0; journal->bytes && i < TINE_JOURNAL_BUCKETS; i++)
 		while (journal->prepared[i])
 			tine_item_forget_prepared(journal, journal->prepared[i]->key);
 }

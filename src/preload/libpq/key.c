@@ -110,16 +110,15 @@ static void add_environment(struct tine_siphash *hash)
 			add_text(hash, *variable);
 }
 
-/* Who asks. Not where: names of files may be relative, and files.h looks from where it is. */
+/* Who asks. Not its groups: they decide about nothing but the files, whose contents this user's
+ * process had already. Not where: names of files may be relative, and files.h looks from where it
+ * is. */
 static void add_process(struct tine_siphash *hash)
 {
 	uid_t users[3] = { 0 };
-	gid_t groups[3] = { 0 };
 
 	getresuid(&users[0], &users[1], &users[2]);
-	getresgid(&groups[0], &groups[1], &groups[2]);
 	tine_siphash_add(hash, users, sizeof(users));
-	tine_siphash_add(hash, groups, sizeof(groups));
 }
 
 bool tine_key_make(struct tine_key *ret, const struct tine_login *login)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/park.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,6 +32,11 @@
 /* Idle for longer, a connection is asked before it is handed out: something between it and its
  * server may have dropped it without a word. */
 #define ASK_IDLE_NS (30 * (int64_t)TINE_NS_PER_S)
+
+/* Parked for less, a connection is not looked at: its last answer is as good as a look, since the
+ * end of a session needs about as long to be seen here (from one zone of a provider to another).
+ * Kept ones are not looked at for longer (alive.h). */
+#define FRESH_NS (1 * (int64_t)TINE_NS_PER_MS)
 
 /* The default of --pool-age. */
 #define AGE_NS (30 * 60 * (int64_t)TINE_NS_PER_S)
@@ -79,6 +83,12 @@ static bool is_of(const struct tine_record *record, const struct tine_copy *copy
 		  const struct tine_key *key)
 {
 	return record->copy == copy && tine_key_is(&record->stay.key, key);
+}
+
+static bool is_fresh(const struct tine_record *record)
+{
+	return tine_clock_ns() - record->stay.parked_ns < FRESH_NS &&
+	       !tine_record_inherited(record) && tine_session_is_untouched(record);
 }
 
 /* Is the number of a parked one somebody else's? In a child it is a dead end, if it is its own. */
@@ -284,23 +294,6 @@ static void finish_at_exit(void)
 		atexit(finish_all);
 }
 
-/* A program may unload what uses libpq, as PHP does with its extensions, while connections of that
- * libpq are parked: it stays. */
-static bool keep_loaded(const struct tine_copy *copy)
-{
-	static _Atomic unsigned kept;
-	unsigned bit = 1U << copy->number;
-	Dl_info info;
-
-	if (atomic_load(&kept) & bit)
-		return true;
-	if (!dladdr((void *)copy->real.PQfinish, &info) ||
-	    !dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE))
-		return false;
-	atomic_fetch_or(&kept, bit);
-	return true;
-}
-
 /* ---- a login -------------------------------------------------------------------------------- */
 
 bool tine_park_start(const struct tine_settings *settings)
@@ -429,7 +422,7 @@ bool tine_park_keep(struct tine_record *record)
 	adopt();
 	sweep(now_ns);
 	if (!may_stay(record, now_ns) || !tine_aside_step(record) ||
-	    tine_budget_is_wanted(record) || !keep_loaded(record->copy) ||
+	    tine_budget_is_wanted(record) || !tine_copy_keep_loaded(record->copy) ||
 	    !tine_cancel_detach(record) || !tine_dress_restore(record) || !roll_back(record) ||
 	    !tine_journal_is_discardable(&record->session.journal))
 		return false;
@@ -441,7 +434,7 @@ bool tine_park_keep(struct tine_record *record)
 	}
 	tine_journal_clear(&record->session.journal);
 	stay->place = TINE_STAY_PARKED;
-	stay->parked_ns = now_ns;
+	stay->parked_ns = tine_clock_ns();
 	tine_budget_say_idle(record);
 	finish_at_exit();
 	surplus = put(record);
@@ -499,8 +492,9 @@ static int read_past(struct tine_record *record, int64_t now_ns)
 	return rc < 0 || (rc > 0 && tine_dress_is_dead(record)) ? -1 : 1;
 }
 
-/* Is it as new? What is due is waited for, but for who comes back to ask again. */
-static int make_ready(struct tine_record *record, const char *name, bool is_start)
+/* Is it as new? What is due is waited for, but for who comes back to ask again.
+ * @param looks  whether the server has closed it, where no answer to a reset is due to tell */
+static int make_ready(struct tine_record *record, const char *name, bool is_start, bool looks)
 {
 	struct tine_stay *stay = &record->stay;
 	int64_t now_ns = tine_clock_coarse_ns();
@@ -509,7 +503,7 @@ static int make_ready(struct tine_record *record, const char *name, bool is_star
 	if (now_ns >= stay->expires_ns || !tine_files_are_same(&stay->files, now_ns))
 		return -1;
 	if (!stay->is_reset)
-		rc = tine_dress_is_dead(record) ? -1 : 1;
+		rc = !looks || !tine_dress_is_dead(record) ? 1 : -1;
 	else if (stay->is_past)
 		rc = read_past(record, now_ns);
 	else
@@ -560,7 +554,9 @@ PGconn *tine_park_take(const struct tine_copy *copy, const struct tine_key *key,
 		return NULL;
 	adopt();
 	while ((record = take_best(copy, key)) != NULL) {
-		int ready = is_lost(record) ? -1 : make_ready(record, name, is_start);
+		bool looks = !is_fresh(record);
+		int ready = looks && is_lost(record) ? -1
+						    : make_ready(record, name, is_start, looks);
 
 		note_coming_name(&record->stay, ready == 0 ? name : NULL);
 		if (ready >= 0)

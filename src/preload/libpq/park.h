@@ -11,7 +11,8 @@
  *
  * Invariant: of a parked connection whose number the program has closed or has something of its own
  * at, which it has every right to, nothing is read, written or closed: its PGconn is left behind.
- * Looked at before each use (is_lost()).
+ * Looked at before each use (is_lost()), but within a millisecond of the last one: there the hooks
+ * would have seen it, unless the program makes its system calls without libc.
  *
  * Owns the parked connections. Locks: one mutex, for the list only, never held across a call of
  * libpq; the fork's prepare handler takes it. Fork: the parent's are severed by the guard and

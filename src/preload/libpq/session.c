@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "preload/fdtable.h"
 #include "preload/libpq/alive.h"
 
 static bool in_pipeline(const struct tine_record *record)
@@ -49,6 +50,16 @@ bool tine_session_holds(const struct tine_record *record)
 	return session->fd >= 0 && record->copy->real.PQsocket(record->conn) == session->fd &&
 	       fstat(session->fd, &st) == 0 && st.st_ino == session->inode &&
 	       st.st_dev == session->device;
+}
+
+bool tine_session_is_untouched(const struct tine_record *record)
+{
+	const struct tine_session *session = &record->session;
+	uint64_t word = tine_fd_word(session->fd);
+
+	return record->copy->real.PQsocket(record->conn) == session->fd &&
+	       (word & TINE_FD_STATE_MASK) == TINE_FD_POSTGRES &&
+	       word >> TINE_FD_INODE_SHIFT == session->inode;
 }
 
 /* ---- syncs ---------------------------------------------------------------------------------- */

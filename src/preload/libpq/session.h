@@ -85,6 +85,10 @@ void tine_session_note_socket(struct tine_record *record);
  *  it that libpq would not do. Changes errno. */
 bool tine_session_holds(const struct tine_record *record);
 
+/** The same without a system call: have the hooks seen nothing happen to the number since? A hint,
+ *  since a system call that goes past libc is not seen. */
+bool tine_session_is_untouched(const struct tine_record *record);
+
 /** Forget the session; the connection is finished or begins another one. */
 void tine_session_end(struct tine_record *record);
 
