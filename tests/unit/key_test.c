@@ -67,6 +67,29 @@ TEST(everything_tells_apart)
 	CHECK(!is_same(key_of_conninfo(""), KEY("host", NULL)));
 }
 
+/* More than is hashed at once. */
+TEST(long_ones_are_told_apart)
+{
+	char text[2001];
+
+	memset(text, 'a', 2000);
+	for (size_t length = 440; length < 2000; length += 13) {
+		struct tine_key key;
+
+		text[length] = '\0';
+		key = key_of_conninfo(text);
+		CHECK(is_same(key, key_of_conninfo(text)));
+		text[length - 1] = 'b';
+		CHECK(!is_same(key, key_of_conninfo(text)));
+		text[length - 1] = 'a';
+		text[0] = 'b';
+		CHECK(!is_same(key, key_of_conninfo(text)));
+		text[0] = 'a';
+		text[length] = 'a';
+		CHECK(!is_same(key, key_of_conninfo(text)));
+	}
+}
+
 TEST(expansion_and_copy_tell_apart)
 {
 	const char *const pairs[] = { "dbname", "x", NULL };
@@ -117,7 +140,9 @@ static const char *application(const char *keyword, const char *value, const cha
 	const char *const keywords[] = { keyword, other_keyword, NULL };
 	const char *const values[] = { value, other_value, NULL };
 	struct tine_login login = { .keywords = keywords, .values = values, .expand_dbname = 1 };
+	struct tine_key key;
 
+	CHECK(tine_key_make(&key, &login));
 	return tine_key_application(&login);
 }
 
@@ -199,7 +224,7 @@ TEST(files_that_decide)
 	CHECK_INT(rmdir(directory), ==, 0);
 }
 
-CHECK_TABLE(T(same_arguments_are_the_same), T(everything_tells_apart),
+CHECK_TABLE(T(same_arguments_are_the_same), T(everything_tells_apart), T(long_ones_are_told_apart),
 	    T(expansion_and_copy_tell_apart), T(environment_tells_apart), T(user_tells_apart),
 	    T(name_of_the_application_does_not_tell_apart), T(name_of_the_application),
 	    T(files_that_decide))

@@ -33,19 +33,51 @@ static bool have_secret(void)
 
 /* ---- what it is made of --------------------------------------------------------------------- */
 
+/* All of it, one behind the other. What does not fit is replaced by its hash. */
+struct material {
+	size_t length;
+	uint8_t bytes[512];
+};
+
+static void fold(struct material *material)
+{
+	uint64_t hash[2];
+
+	tine_siphash(hash, secret, material->bytes, material->length);
+	memcpy(material->bytes, hash, sizeof(hash));
+	material->length = sizeof(hash);
+}
+
+static void add(struct material *material, const void *bytes, size_t length)
+{
+	size_t room = sizeof(material->bytes) - material->length;
+
+	for (; length > room; room = sizeof(material->bytes) - material->length) {
+		memcpy(material->bytes + material->length, bytes, room);
+		material->length += room;
+		bytes = (const uint8_t *)bytes + room;
+		length -= room;
+		fold(material);
+	}
+	memcpy(material->bytes + material->length, bytes, length);
+	material->length += length;
+}
+
 /* With its NUL, so that two texts are never one; no text is not the empty one. */
-static void add_text(struct tine_siphash *hash, const char *text)
+static void add_text(struct material *material, const char *text)
 {
 	if (text)
-		tine_siphash_add(hash, text, strlen(text) + 1);
+		add(material, text, strlen(text) + 1);
 	else
-		tine_siphash_add(hash, "\xff", 2);
+		add(material, "\xff", 2);
 }
 
 bool tine_key_is_conninfo(const char *dbname)
 {
-	return strncmp(dbname, "postgresql://", 13) == 0 ||
-	       strncmp(dbname, "postgres://", 11) == 0 || strchr(dbname, '=');
+	if (*dbname == 'p' && (strncmp(dbname, "postgresql://", 13) == 0 ||
+			       strncmp(dbname, "postgres://", 11) == 0))
+		return true;
+	return strchr(dbname, '=');
 }
 
 static bool has_name_apart(const struct tine_login *login)
@@ -65,75 +97,72 @@ static bool is_application(const char *keyword)
 	       strcmp(keyword, "fallback_application_name") == 0;
 }
 
-static void add_arguments(struct tine_siphash *hash, const struct tine_login *login)
+static void add_arguments(struct material *material, const struct tine_login *login)
 {
-	bool name_apart = has_name_apart(login);
-
 	if (login->conninfo) {
-		add_text(hash, login->conninfo);
+		add_text(material, login->conninfo);
 		return;
 	}
 	for (int i = 0; login->keywords[i]; i++) {
-		if (name_apart && is_application(login->keywords[i]))
+		if (login->has_name_apart && is_application(login->keywords[i]))
 			continue;
-		add_text(hash, login->keywords[i]);
-		add_text(hash, login->values[i]);
+		add_text(material, login->keywords[i]);
+		add_text(material, login->values[i]);
 	}
-	tine_siphash_add(hash, &login->expand_dbname, sizeof(login->expand_dbname));
+	add(material, &login->expand_dbname, sizeof(login->expand_dbname));
 }
 
 /* libpq's own, and what decides for the libraries that it uses. */
 static bool is_of_interest(const char *variable)
 {
-	/* Nearly all of an environment ends at the first look. */
-	switch (*variable) {
-	case 'P':
-		return variable[1] == 'G';
-	case 'H':
-		return strncmp(variable, "HOME=", 5) == 0;
-	case 'K':
-		return strncmp(variable, "KRB5", 4) == 0;
-	case 'S':
-		return strncmp(variable, "SSL_CERT_", 9) == 0 ||
-		       strncmp(variable, "SSLKEYLOGFILE=", 14) == 0;
-	case 'O':
-		return strncmp(variable, "OPENSSL_CONF=", 13) == 0;
-	default:
+	/* Their first two letters; nearly all of an environment ends there. */
+	static const char second[256] = {
+		['P'] = 'G', ['H'] = 'O', ['K'] = 'R', ['S'] = 'S', ['O'] = 'P',
+	};
+	char wanted = second[(unsigned char)*variable];
+
+	if (!wanted || variable[1] != wanted)
 		return false;
-	}
+	return wanted == 'G' || strncmp(variable, "HOME=", 5) == 0 ||
+	       strncmp(variable, "KRB5", 4) == 0 || strncmp(variable, "SSL_CERT_", 9) == 0 ||
+	       strncmp(variable, "SSLKEYLOGFILE=", 14) == 0 ||
+	       strncmp(variable, "OPENSSL_CONF=", 13) == 0;
 }
 
-static void add_environment(struct tine_siphash *hash)
+static void add_environment(struct material *material)
 {
 	for (char **variable = environ; variable && *variable; variable++)
 		if (is_of_interest(*variable))
-			add_text(hash, *variable);
+			add_text(material, *variable);
 }
 
 /* Who asks. Not its groups: they decide about nothing but the files, whose contents this user's
  * process had already. Not where: names of files may be relative, and files.h looks from where it
  * is. */
-static void add_process(struct tine_siphash *hash)
+static void add_process(struct material *material)
 {
 	uid_t users[3] = { 0 };
 
 	getresuid(&users[0], &users[1], &users[2]);
-	tine_siphash_add(hash, users, sizeof(users));
+	add(material, users, sizeof(users));
 }
 
-bool tine_key_make(struct tine_key *ret, const struct tine_login *login)
+bool tine_key_make(struct tine_key *ret, struct tine_login *login)
 {
-	struct tine_siphash hash;
+	struct material material;
 
 	if (!have_secret())
 		return false;
-	tine_siphash_begin(&hash, secret);
-	tine_siphash_add(&hash, &login->copy, sizeof(login->copy));
-	add_arguments(&hash, login);
-	add_text(&hash, NULL);
-	add_environment(&hash);
-	add_process(&hash);
-	tine_siphash_end(&hash, ret->words);
+	login->has_name_apart = has_name_apart(login);
+	material.length = 0;
+	add(&material, &login->copy, sizeof(login->copy));
+	add_arguments(&material, login);
+	add_text(&material, NULL);
+	add_environment(&material);
+	add_process(&material);
+	tine_siphash(ret->words, secret, material.bytes, material.length);
+	/* There is a password in it. */
+	explicit_bzero(&material, sizeof(material));
 	return true;
 }
 
@@ -152,7 +181,7 @@ const char *tine_key_application(const struct tine_login *login)
 {
 	const char *name;
 
-	if (!has_name_apart(login))
+	if (!login->has_name_apart)
 		return NULL;
 	name = tine_key_given(login, "application_name");
 	if (!name)

@@ -31,17 +31,19 @@ struct tine_login {
 	const char *const *keywords; /* ends with NULL; of PQsetdbLogin what they mean */
 	const char *const *values;
 	int expand_dbname;
+	bool has_name_apart; /* the application's: set by tine_key_make() */
 };
 
 /** @return false when there is no chance for a good key: then nothing is to be shared */
-bool tine_key_make(struct tine_key *ret, const struct tine_login *login);
+bool tine_key_make(struct tine_key *ret, struct tine_login *login);
 
 static inline bool tine_key_is(const struct tine_key *a, const struct tine_key *b)
 {
 	return a->words[0] == b->words[0] && a->words[1] == b->words[1];
 }
 
-/** The application's name that this login asks for, where the key does not cover it.
+/** The application's name that this login asks for, where the key does not cover it. After
+ *  tine_key_make().
  *  @return borrowed, "" for none; NULL: the key covers it */
 const char *tine_key_application(const struct tine_login *login);
 
