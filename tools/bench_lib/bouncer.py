@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """PgBouncer in front of a Cluster, in transaction mode: unix sockets on both sides and no password
-asked; or, with tls, TLS to the server, and clients over TCP with SCRAM.
+asked; or, with tls, TLS to the server, and clients over TCP with SCRAM, over TLS if they want it.
 
     with Bouncer(cluster, 16) as bouncer:
         psycopg2.connect(bouncer.conninfo())
@@ -24,6 +24,9 @@ unix_socket_dir = %(directory)s
 auth_type = %(auth)s
 auth_file = %(users)s
 server_tls_sslmode = %(sslmode)s
+client_tls_sslmode = %(clients)s
+client_tls_key_file = %(files)s/server.key
+client_tls_cert_file = %(files)s/server.crt
 pool_mode = transaction
 default_pool_size = %(size)d
 max_client_conn = 1000
@@ -47,6 +50,7 @@ class Bouncer:
             'address': cluster.host if tls else '', 'port': self.port, 'size': size,
             'directory': self.directory, 'password': cluster.password,
             'auth': 'scram-sha-256' if tls else 'any', 'sslmode': 'require' if tls else 'disable',
+            'clients': 'allow' if tls else 'disable', 'files': cluster.dir,
             'users': self._write('users', '"app" "%s"\n' % cluster.password)})
         self._process = None
 
@@ -70,10 +74,10 @@ class Bouncer:
         self._process.stop()
         self._directory.cleanup()
 
-    def conninfo(self):
+    def conninfo(self, sslmode='disable'):
         """Without a password: PGPASSWORD has it, where one is asked for."""
-        return 'host=%s port=%d user=app dbname=app sslmode=disable' % (
-            self.cluster.host if self.tls else self.directory, self.port)
+        return 'host=%s port=%d user=app dbname=app sslmode=%s' % (
+            self.cluster.host if self.tls else self.directory, self.port, sslmode)
 
     def _answers(self):
         psycopg2.connect(self.conninfo(), password=self.cluster.password,
