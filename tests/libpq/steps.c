@@ -8,6 +8,7 @@
  *	pid               print the server's process of the newest
  *	count=N           wait until there are so many sessions of this user
  *	killed            end all sessions of this user but one, which goes after it, and wait
+ *	heard             end the session of the newest, and let libpq read of it, but not look at it
  *	stop, go          stop the server's process of the newest, and let it go on
  *	password=TEXT     PGPASSWORD
  *	appname=TEXT      PGAPPNAME
@@ -112,6 +113,16 @@ static void killed(void)
 	run_apart("select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity where "
 		  "usename = current_user and pid <> pg_backend_pid()",
 		  false);
+}
+
+static void heard(void)
+{
+	PGconn *conn = open_ones[count - 1];
+	struct pollfd wait = { .fd = PQsocket(conn), .events = POLLIN };
+
+	killed();
+	if (poll(&wait, 1, 10000) != 1 || !PQconsumeInput(conn))
+		fail("the end has not come, or all of it\n");
 }
 
 static void stop(void)
@@ -293,6 +304,8 @@ static void do_step(char *word, const struct timespec *since)
 		printf("%d\n", PQbackendPID(open_ones[count - 1]));
 	else if (strcmp(word, "killed") == 0)
 		killed();
+	else if (strcmp(word, "heard") == 0)
+		heard();
 	else if (strcmp(word, "stop") == 0)
 		stop();
 	else if (strcmp(word, "go") == 0)

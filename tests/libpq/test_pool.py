@@ -144,6 +144,16 @@ def test_session_that_was_ended_is_not_given_out(server):
     assert done.stderr == ''
 
 
+@pytest.mark.parametrize('transport', ['tls13', 'plain'])
+def test_farewell_that_libpq_has_read_is_not_printed(server, transport):
+    """PQfinish() does not take apart what was read; whoever parks a connection does."""
+    done = run(server, ['--pool', 2], STEPS, *'open pid heard finish open pid'.split(),
+               PGSSLMODE='disable' if transport == 'plain' else 'require')
+    first, second = done.stdout.split()
+    assert first != second
+    assert done.stderr == ''
+
+
 @pytest.mark.parametrize('how', ['own', 'closeall own', 'closeall'])
 @pytest.mark.parametrize('reset', ['full', 'tracked', 'none'])
 def test_number_that_the_program_has_taken_is_left_alone(server, reset, how):

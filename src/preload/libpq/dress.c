@@ -54,7 +54,11 @@ bool tine_dress_restore(struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 	PGconn *conn = record->conn;
+	struct hearing hearing = { .real = real };
 
+	/* What libpq has read and not taken apart, PQfinish() would have thrown away. */
+	real->PQsetNoticeReceiver(conn, hear, &hearing);
+	drop_notifications(real, conn);
 	tine_dress_hears(record, record->stay.own_receiver, NULL);
 	real->PQsetNoticeReceiver(conn, record->stay.own_receiver, NULL);
 	real->PQsetNoticeProcessor(conn, record->stay.own_processor, NULL);
@@ -62,8 +66,7 @@ bool tine_dress_restore(struct tine_record *record)
 	if (real->PQsetErrorContextVisibility)
 		real->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
 	real->PQuntrace(conn);
-	drop_notifications(real, conn);
-	return real->PQsetnonblocking(conn, 0) == 0;
+	return !hearing.is_farewell && real->PQsetnonblocking(conn, 0) == 0;
 }
 
 int tine_dress_await(const struct tine_record *record, int64_t until_ns)
