@@ -73,6 +73,7 @@ TEST(long_ones_are_told_apart)
 	char text[2001];
 
 	memset(text, 'a', 2000);
+	text[2000] = '\0';
 	for (size_t length = 440; length < 2000; length += 13) {
 		struct tine_key key;
 
