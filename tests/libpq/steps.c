@@ -8,7 +8,7 @@
  *	pid               print the server's process of the newest
  *	count=N           wait until there are so many sessions of this user
  *	killed            end all sessions of this user but one, which goes after it, and wait
- *	heard             end the session of the newest, and let libpq read of it, but not look at it
+ *	heard             end the session of the newest, and let libpq read it, but not look at it
  *	stop, go          stop the server's process of the newest, and let it go on
  *	password=TEXT     PGPASSWORD
  *	appname=TEXT      PGAPPNAME
