@@ -332,12 +332,6 @@ static ssize_t receive_from(const void *context, void *bytes, size_t size, int *
 			source->receive(source->fd, bytes, size, source->flags));
 }
 
-static ssize_t receive_past(struct tine_ahead *ahead, const struct source *source, void *bytes,
-			    size_t size)
-{
-	return tine_ahead_read(ahead, receive_from, source, bytes, size);
-}
-
 HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
 {
 	struct tine_ahead *ahead;
@@ -345,7 +339,8 @@ HOOK(ssize_t, recv, int fd, void *bytes, size_t size, int flags)
 	ENTER(recv);
 	if (tine_ahead_any() && !(flags & MSG_PEEK) && size > TINE_AHEAD_ROOM &&
 	    (ahead = tine_ahead_of_socket(fd)) != NULL)
-		return receive_past(ahead, &(struct source){ real_recv, fd, flags }, bytes, size);
+		return tine_ahead_read(ahead, receive_from,
+				       &(struct source){ real_recv, fd, flags }, bytes, size);
 	return received(fd, bytes, real_recv(fd, bytes, size, flags));
 }
 

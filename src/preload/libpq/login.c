@@ -69,8 +69,6 @@ static PGconn *refuse(struct tine_copy *copy, const char *why)
 
 static void set_name(char **ret, const char *name)
 {
-	if (*ret && name && strcmp(*ret, name) == 0)
-		return;
 	free(*ret);
 	*ret = name ? strdup(name) : NULL;
 }

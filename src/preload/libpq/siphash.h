@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** @param ret  the output's first and last eight bytes, each as a little-endian number */
 void tine_siphash(uint64_t ret[2], const uint64_t key[2], const void *bytes, size_t length);
 
 #endif
