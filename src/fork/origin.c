@@ -5,9 +5,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/hot.h"
+
 static volatile uint32_t never_wiped = 1;
 
-struct tine_origin tine_origin = { .word = &never_wiped };
+struct tine_origin tine_origin TINE_HOT = { .word = &never_wiped };
 
 int tine_origin_init(void)
 {

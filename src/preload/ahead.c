@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/hot.h"
 #include "fork/origin.h"
 
 #define PLACES 64
@@ -15,7 +16,7 @@
 
 static struct tine_ahead places[PLACES] = { [0 ... PLACES - 1] = { .fd = -1 } };
 
-_Atomic unsigned tine_ahead_end;
+_Atomic unsigned tine_ahead_end TINE_HOT;
 __thread int tine_ahead_flags;
 
 /* ---- places --------------------------------------------------------------------------------- */

@@ -68,6 +68,12 @@ int tine_ahead_send(const struct tine_ahead_line *line, const char *sql);
 /* What send() is to do besides, in this thread: MSG_MORE or nothing. */
 extern __thread int tine_ahead_flags;
 
+static inline bool tine_ahead_any(void)
+{
+	return __builtin_expect(
+		atomic_load_explicit(&tine_ahead_end, memory_order_relaxed) != 0, 0);
+}
+
 /** Let go what may be held back at this number. Changes errno */
 void tine_ahead_push(int fd);
 
@@ -83,12 +89,6 @@ void tine_ahead_in_child(void);
  *  @return NULL: nobody's */
 struct tine_ahead *tine_ahead_of_tls(const void *ssl);
 struct tine_ahead *tine_ahead_of_socket(int fd);
-
-static inline bool tine_ahead_any(void)
-{
-	return __builtin_expect(
-		atomic_load_explicit(&tine_ahead_end, memory_order_relaxed) != 0, 0);
-}
 
 /** Take what is ours out of what was read.
  *  @param bytes  receives libpq's; what was read stands TINE_AHEAD_ROOM behind

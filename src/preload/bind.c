@@ -3,17 +3,15 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "preload/guard.h"
 #include "preload/linkage.h"
 #include "preload/tls.h"
 
 __thread bool tine_bind_pending;
-
-/* Threads that have entered dlopen() and not been seen since. */
-static atomic_int loading;
+atomic_int tine_bind_loading TINE_HOT;
 
 /* A thread is in a look. */
 static atomic_bool looking;
@@ -40,10 +38,13 @@ static void *find_hook(const char *name)
 	return NULL;
 }
 
-static void *find_function(const char *name, void **slot)
+static void *find_function(const char *name, void **slot, bool is_followed)
 {
-	void *hook = strcmp(name, "SSL_read") == 0 ? tine_tls_wrap_read(slot) : find_hook(name);
+	void *hook;
 
+	if (strcmp(name, "SSL_read") == 0)
+		return is_followed ? NULL : tine_tls_wrap_read(slot);
+	hook = find_hook(name);
 	return !hook && tine_guard_level ? tine_guard_level->hook_of_libpq(name) : hook;
 }
 
@@ -55,9 +56,9 @@ bool tine_bind_leads(const char *name, void *const *slot)
 static void bind_slot(const struct dl_phdr_info *library, const char *name, void **slot,
 		      void *context)
 {
-	void *hook = find_function(name, slot);
+	const bool *is_followed = context;
+	void *hook = find_function(name, slot, *is_followed);
 
-	(void)context;
 	if (hook && *slot != hook)
 		tine_linkage_write(library, slot, hook, tine_bind_may_protect());
 }
@@ -65,27 +66,27 @@ static void bind_slot(const struct dl_phdr_info *library, const char *name, void
 static int visit(struct dl_phdr_info *library, size_t size, void *unused)
 {
 	struct tine_linkage linkage;
+	bool is_followed;
 
 	(void)size;
 	(void)unused;
 	if (!tine_bind_is_libpq(library->dlpi_name) || !tine_linkage_of(library, &linkage))
 		return 0;
-	tine_linkage_slots(library, &linkage, bind_slot, NULL);
-	if (tine_guard_level)
-		tine_guard_level->libpq_found(library, &linkage);
+	is_followed = tine_guard_level && tine_guard_level->libpq_found(library, &linkage);
+	tine_linkage_slots(library, &linkage, bind_slot, &is_followed);
 	return 0;
 }
 
 void tine_bind_will_load(void)
 {
 	if (!tine_bind_pending)
-		atomic_fetch_add(&loading, 1);
+		atomic_fetch_add(&tine_bind_loading, 1);
 	tine_bind_pending = true;
 }
 
 bool tine_bind_may_protect(void)
 {
-	return atomic_load(&loading) <= 0;
+	return atomic_load(&tine_bind_loading) <= 0;
 }
 
 /* Not a mutex: who waits may be in a constructor, inside the dlopen() whose lock the other one
@@ -103,13 +104,13 @@ static bool begin_look(void)
 void tine_bind_in_child(void)
 {
 	atomic_store(&looking, false);
-	atomic_store(&loading, tine_bind_pending);
+	atomic_store(&tine_bind_loading, tine_bind_pending);
 }
 
 static void look(void)
 {
 	if (tine_bind_pending)
-		atomic_fetch_sub(&loading, 1);
+		atomic_fetch_sub(&tine_bind_loading, 1);
 	tine_bind_pending = false;
 	if (tine_guard_level)
 		tine_guard_level->before_look();

@@ -19,10 +19,22 @@
 #ifndef TINE_PRELOAD_BIND_H
 #define TINE_PRELOAD_BIND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Set by tine_bind_will_load() in the thread that is in our dlopen(). */
 extern __thread bool tine_bind_pending;
+
+/* Threads that have entered dlopen() and not been seen since. */
+extern atomic_int tine_bind_loading;
+
+/* What every hook asks: is it for this thread to look? */
+static inline bool tine_bind_is_due(void)
+{
+	return __builtin_expect(
+		       atomic_load_explicit(&tine_bind_loading, memory_order_relaxed) != 0, 0) &&
+	       tine_bind_pending;
+}
 
 /* The hooks, by name; filled by hooks.c through a linker section. */
 struct tine_hook {

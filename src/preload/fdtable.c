@@ -4,9 +4,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/hot.h"
+
 struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
 _Atomic int tine_fd_leaves_end;
 _Atomic bool tine_fd_watched;
+struct tine_fd_entry *_Atomic tine_fd_first_leaf TINE_HOT;
 
 static void note_end(int end)
 {
@@ -39,5 +42,6 @@ struct tine_fd_entry *tine_fd_make(int fd)
 	note_end(fd / TINE_FD_LEAF + 1);
 	if (!atomic_compare_exchange_strong(&tine_fd_leaves[fd / TINE_FD_LEAF], &none, leaf))
 		munmap(leaf, leaf_bytes);
+	atomic_store(&tine_fd_first_leaf, tine_fd_leaves[0]);
 	return tine_fd_find(fd);
 }

@@ -58,6 +58,8 @@ struct tine_fd_entry {
 };
 
 extern struct tine_fd_entry *_Atomic tine_fd_leaves[TINE_FD_LEAVES];
+/* The first of them once more: most programs have no other. */
+extern struct tine_fd_entry *_Atomic tine_fd_first_leaf;
 
 /* No leaf from here on has been made: spares a child the page faults of looking at the rest. */
 extern _Atomic int tine_fd_leaves_end;
@@ -68,12 +70,15 @@ extern _Atomic bool tine_fd_watched;
 /** The entry of a number, or NULL when nothing near it was ever tracked. */
 static inline struct tine_fd_entry *tine_fd_find(int fd)
 {
+	struct tine_fd_entry *_Atomic *place = &tine_fd_first_leaf;
 	struct tine_fd_entry *leaf;
 	unsigned number = (unsigned)fd;
 
 	if (number >= (unsigned)TINE_FD_LEAF * TINE_FD_LEAVES)
 		return NULL;
-	leaf = atomic_load_explicit(&tine_fd_leaves[number / TINE_FD_LEAF], memory_order_acquire);
+	if (number >= TINE_FD_LEAF)
+		place = &tine_fd_leaves[number / TINE_FD_LEAF];
+	leaf = atomic_load_explicit(place, memory_order_acquire);
 	return leaf ? &leaf[number % TINE_FD_LEAF] : NULL;
 }
 

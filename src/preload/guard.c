@@ -58,6 +58,8 @@ static void child_step(const char *topic)
 	tine_origin_adopt();
 	tine_bind_in_child();
 	tine_ahead_in_child();
+	if (tine_guard_level)
+		tine_guard_level->before_sever();
 	tine_scan_sever(&report);
 	if (tine_guard_level)
 		tine_guard_level->in_child();

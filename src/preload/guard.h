@@ -27,10 +27,15 @@
  * own, with all signals blocked; a look at the libraries is made by bind.c. */
 struct tine_guard_level {
 	void (*before_look)(void);
-	void (*libpq_found)(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
+	/* @return does it follow what this libpq receives, so that its SSL_read need not lead to
+	 *         tls.c? */
+	bool (*libpq_found)(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
 	void (*after_look)(void);
 	/* What is to stand in a libpq's slot for a function of libc's, or NULL. */
 	void *(*hook_of_libpq)(const char *name);
+	/* In a child, before its inherited connections are severed: say how the transactions stand
+	 * that tine_track_leave() has left to the level. */
+	void (*before_sever)(void);
 	void (*before_fork)(void);
 	void (*in_parent)(void);
 	void (*in_child)(void); /* also after a fork that ran no handlers */

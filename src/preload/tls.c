@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/hot.h"
 #include "preload/ahead.h"
 #include "preload/track.h"
 
@@ -28,6 +29,7 @@ void tine_tls_note_socket(int fd)
 	socket_read = fd;
 }
 
+TINE_HOT_CODE
 static int read_once(struct copy *copy, void *own, void *ssl, void *buffer, int size)
 {
 	int length;
@@ -63,6 +65,7 @@ static ssize_t read_for(const void *context, void *bytes, size_t size, int *ret_
 	return length;
 }
 
+TINE_HOT_CODE
 static int read_through(struct copy *copy, void *own, void *ssl, void *buffer, int size)
 {
 	struct tine_ahead *ahead = tine_ahead_any() ? tine_ahead_of_tls(ssl) : NULL;

@@ -261,8 +261,27 @@ void tine_track_decrypted(int fd, const void *bytes, size_t length)
 {
 	struct tine_fd_entry *entry = tine_fd_find(fd);
 
-	if (entry && (entry->word & TINE_FD_TLS))
+	if (entry && (entry->word & TINE_FD_TLS) && (entry->word & TINE_FD_LOOK_RECV))
 		note_transaction(entry, bytes, length);
+}
+
+void tine_track_leave(int fd)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	uint64_t word = entry ? entry->word : TINE_FD_UNKNOWN;
+
+	if ((word & TINE_FD_STATE_MASK) == TINE_FD_POSTGRES)
+		set_word(entry, word & ~(TINE_FD_LOOK_SEND | TINE_FD_LOOK_RECV | TINE_FD_TX_MASK));
+}
+
+void tine_track_say(int fd, ino_t inode, uint64_t transaction)
+{
+	struct tine_fd_entry *entry = tine_fd_find(fd);
+	uint64_t word = entry ? entry->word : TINE_FD_UNKNOWN;
+
+	if ((word & TINE_FD_STATE_MASK) == TINE_FD_POSTGRES &&
+	    word >> TINE_FD_INODE_SHIFT == inode)
+		set_word(entry, (word & ~TINE_FD_TX_MASK) | transaction);
 }
 
 void tine_track_copy(int fd, int to)

@@ -37,7 +37,8 @@ void tine_track_connect_failed(int fd);
  *          would raise SIGPIPE and end a program that a lost connection would not have ended */
 bool tine_track_send(int fd, const struct iovec *parts, size_t count);
 
-/** The same bytes have been sent, as many as the system call returned. */
+/** The same bytes have been sent, as many as the system call returned. For an entry that was
+ *  TINE_FD_CONNECTED before. */
 void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent);
 
 /** The hook saw TINE_FD_LOOK_RECV on fd and bytes have arrived. */
@@ -45,6 +46,14 @@ void tine_track_received(int fd, const void *bytes, size_t length);
 
 /** These bytes were decrypted from what fd received. */
 void tine_track_decrypted(int fd, const void *bytes, size_t length);
+
+/** Of the PostgreSQL connection at fd the caller knows how its transaction stands, and says so when
+ *  it is asked for (tine_track_say()): its bytes are looked at no more. Nothing for others. */
+void tine_track_leave(int fd);
+
+/** How the transaction stands there. @param inode  nothing is noted when it is another socket's
+ *  @param transaction  one of TINE_FD_TX_... (fdtable.h) */
+void tine_track_say(int fd, ino_t inode, uint64_t transaction);
 
 /** The number to is a copy of fd now. */
 void tine_track_copy(int fd, int to);

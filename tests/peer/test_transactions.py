@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The line about a fork says whether a connection was in a transaction, encrypted or not."""
+"""The line about a fork says whether a connection was in a transaction, encrypted or not, whether
+the guard reads it off the bytes or the level above follows it."""
 import re
 import subprocess
 
@@ -41,21 +42,22 @@ os._exit(0)
 '''
 
 
-def line(cluster, tine, transport, *states):
+def line(cluster, tine, transport, *states, options=()):
     """What tine said about the fork of a program with a connection in each state."""
-    words = [*tine(), '/usr/bin/python3', '-c', PROGRAM, cluster.conninfo(transport), *states]
+    words = [*tine(*options), '/usr/bin/python3', '-c', PROGRAM, cluster.conninfo(transport), *states]
     result = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count('\n') == 1, result.stderr
     return result.stderr
 
 
+@pytest.mark.parametrize('options', [(), ('--no-revive',), ('--pool', '4')], ids=' '.join)
 @pytest.mark.parametrize('transport', ['tls13', 'tls12', 'plain', 'unix'])
-def test_states(cluster, tine, transport):
-    said = line(cluster, tine, transport, 'idle')
+def test_states(cluster, tine, transport, options):
+    said = line(cluster, tine, transport, 'idle', options=options)
     assert 'severed 1 inherited PostgreSQL connection (' in said
     assert 'none in a transaction' in said
-    said = line(cluster, tine, transport, 'idle', 'open', 'aborted', 'busy')
+    said = line(cluster, tine, transport, 'idle', 'open', 'aborted', 'busy', options=options)
     assert 'severed 4 inherited PostgreSQL connections (' in said
     assert ', 2 in a transaction, 1 in the middle of a request' in said
     assert 'not visible' not in said

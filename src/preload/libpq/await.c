@@ -36,7 +36,7 @@ static bool set_timer(struct tine_await *await)
 
 static void stop(struct tine_record *record)
 {
-	record->stay.place = TINE_STAY_OUT;
+	tine_stay_move(&record->stay, TINE_STAY_OUT);
 	if (record->await.fd >= 0)
 		close(record->await.fd);
 	record->await.fd = -1;
@@ -65,7 +65,7 @@ static void give_up(struct tine_record *record)
 /* Until the first poll a program waits for it to be writable, which an event counter is. */
 void tine_await_begin(struct tine_record *record)
 {
-	record->stay.place = TINE_STAY_QUEUED;
+	tine_stay_move(&record->stay, TINE_STAY_QUEUED);
 	record->await.is_timer = false;
 	record->await.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (record->await.fd < 0)
@@ -91,7 +91,7 @@ bool tine_await_reset(struct tine_record *record)
 	int rc;
 
 	tine_await_leave(record);
-	record->stay.place = TINE_STAY_OUT;
+	tine_stay_move(&record->stay, TINE_STAY_OUT);
 	record->stay.is_reset = false;
 	tine_login_refuse(record, NULL);
 	tine_budget_again(record);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "preload/libpq/await.h"
+#include "base/hot.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
@@ -171,7 +172,7 @@ static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 	next = step_real(conn, real);
 	if (!record->session.is_open &&
 	    (next == PGRES_POLLING_OK || next == PGRES_POLLING_FAILED)) {
-		record->stay.place = TINE_STAY_OUT;
+		tine_stay_move(&record->stay, TINE_STAY_OUT);
 		tine_login_done(record, next == PGRES_POLLING_OK);
 	}
 	return next;
@@ -187,31 +188,48 @@ PostgresPollingStatusType tine_wrap_PQresetPoll(struct tine_copy *copy, PGconn *
 	return step(copy, conn, copy->real.PQresetPoll);
 }
 
+/* The record of a connection whose state libpq does not know, or NULL. */
+static struct tine_record *find_apart(const struct tine_copy *copy, const PGconn *conn)
+{
+	struct tine_record *record = tine_stay_any_apart() ? tine_record_find(conn) : NULL;
+
+	return record && record->copy == copy ? record : NULL;
+}
+
 ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 {
-	const struct tine_record *record = tine_record_find(conn);
+	const struct tine_record *record = find_apart(copy, conn);
 
-	if (record && record->copy == copy && record->stay.place == TINE_STAY_COMING)
+	if (record && record->stay.place == TINE_STAY_COMING)
 		return CONNECTION_MADE; /* as PQconnectStart() leaves it, until it is polled */
-	if (record && record->copy == copy && tine_await_is_on(record))
+	if (record && tine_await_is_on(record))
 		return CONNECTION_STARTED;
 	return copy->real.PQstatus(conn);
 }
 
+static int socket_of(const struct tine_copy *copy, const PGconn *conn)
+{
+	const struct tine_record *record = find_apart(copy, conn);
+
+	if (record && tine_await_is_on(record))
+		return record->await.fd;
+	return copy->real.PQsocket(conn);
+}
+
+/* Programs ask for the socket of each connection in every round of their loops. */
+TINE_HOT_CODE
 int tine_wrap_PQsocket(struct tine_copy *copy, const PGconn *conn)
 {
-	const struct tine_record *record = tine_record_find(conn);
-
-	if (record && record->copy == copy && tine_await_is_on(record))
-		return record->await.fd;
+	if (tine_stay_any_apart())
+		return socket_of(copy, conn);
 	return copy->real.PQsocket(conn);
 }
 
 int tine_wrap_PQsetnonblocking(struct tine_copy *copy, PGconn *conn, int on)
 {
-	struct tine_record *record = tine_record_find(conn);
+	struct tine_record *record = find_apart(copy, conn);
 
-	if (!record || record->copy != copy || !tine_await_is_on(record))
+	if (!record || !tine_await_is_on(record))
 		return copy->real.PQsetnonblocking(conn, on);
 	record->await.is_nonblocking = on;
 	return 0;

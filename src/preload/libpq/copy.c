@@ -272,14 +272,14 @@ void tine_copy_before_look(void)
 	rebound = 0;
 }
 
-static void wrap_new(const struct dl_phdr_info *library, const struct tine_linkage *linkage)
+static bool wrap_new(const struct dl_phdr_info *library, const struct tine_linkage *linkage)
 {
 	struct tine_copy *copy = free_place(library->dlpi_addr);
 	unsigned generation;
 
 	if (!copy) {
 		tine_level_say_unwrapped(library->dlpi_name, "there are too many");
-		return;
+		return false;
 	}
 	generation = copy->generation + 1;
 	*copy = (struct tine_copy){ .number = (unsigned)(copy - tine_copies),
@@ -288,33 +288,31 @@ static void wrap_new(const struct dl_phdr_info *library, const struct tine_linka
 	note_name(copy, library->dlpi_name);
 	if (!read_real(copy, linkage)) {
 		tine_level_say_unwrapped(library->dlpi_name, "it lacks functions");
-		return;
+		return false;
 	}
 	copy->loaded = copy->seen = true;
 	tine_linkage_slots(library, linkage, own_slot, copy);
 	if (wrap_symbols(library, copy, linkage)) {
 		news = true;
-		return;
+		return true;
 	}
 	tine_level_say_unwrapped(library->dlpi_name, strerror(errno));
 	copy->loaded = false;
+	return false;
 }
 
-void tine_copy_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage)
+bool tine_copy_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage)
 {
 	const ElfW(Sym) *symbol = tine_linkage_find(linkage, "PQconnectStart");
 	struct tine_copy *copy = symbol ? wrapped_before(linkage, symbol) : NULL;
 
-	if (!symbol)
-		return;
-	if (!copy) {
-		wrap_new(library, linkage);
-		return;
-	}
+	if (!copy)
+		return symbol && wrap_new(library, linkage);
 	copy->seen = true;
 	/* The loader may have bound it to itself after it was wrapped: it was seen while another
 	 * thread was opening it. */
 	tine_linkage_slots(library, linkage, own_slot, copy);
+	return true;
 }
 
 void tine_copy_after_look(void)

@@ -61,8 +61,8 @@ extern struct tine_copy tine_copies[TINE_COPIES];
 /** A look at the loaded libraries begins. */
 void tine_copy_before_look(void);
 
-/** Wrap a libpq that has been found; once for each copy and look. */
-void tine_copy_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
+/** Wrap a libpq that has been found; once for each copy and look. @return is it wrapped? */
+bool tine_copy_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage);
 
 /** The look is over: find the bindings that were made before a new copy was wrapped. */
 void tine_copy_after_look(void);

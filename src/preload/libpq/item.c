@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/item.h"
 
+#include "base/hot.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,10 +139,16 @@ static struct tine_journal_item **find_prepared(struct tine_journal *journal, co
 	return link;
 }
 
+TINE_HOT_CODE
 void tine_item_forget_prepared(struct tine_journal *journal, const char *name)
 {
-	struct tine_journal_item **link = find_prepared(journal, name), *item = *link;
+	struct tine_journal_item **link, *item;
 
+	/* Most sessions have no item at all, and the buckets are not looked at for that. */
+	if (!journal->bytes)
+		return;
+	link = find_prepared(journal, name);
+	item = *link;
 	if (!item)
 		return;
 	*link = item->next;
@@ -149,7 +157,6 @@ void tine_item_forget_prepared(struct tine_journal *journal, const char *name)
 
 void tine_item_forget_all_prepared(struct tine_journal *journal)
 {
-	/* Most sessions have no item at all, and the buckets are not looked at for that. */
 	for (int i = 0; journal->bytes && i < TINE_JOURNAL_BUCKETS; i++)
 		while (journal->prepared[i])
 			tine_item_forget_prepared(journal, journal->prepared[i]->key);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hot.h"
 #include "preload/libpq/call.h"
 #include "preload/libpq/plain.h"
 
@@ -152,6 +153,7 @@ static void apply(struct tine_journal *journal, struct tine_journal_item *item)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
+TINE_HOT_CODE
 static void send_quiet(struct tine_journal *journal)
 {
 	struct tine_journal_item *item;
@@ -231,6 +233,7 @@ static void end_text(struct tine_journal *journal, const struct tine_journal_ite
 	last->statements = statements;
 }
 
+TINE_HOT_CODE
 static void read_text(struct tine_journal *journal, const char *sql)
 {
 	const struct tine_journal_item *last_before = journal->sent.last;
@@ -248,6 +251,7 @@ static void read_text(struct tine_journal *journal, const char *sql)
 	end_text(journal, last_before, statements);
 }
 
+TINE_HOT_CODE
 void tine_journal_sent(struct tine_journal *journal, const char *sql)
 {
 	/* The unnamed statement does not outlive it. */
@@ -395,6 +399,16 @@ static void answer_items(struct tine_journal *journal, bool ok)
 		tine_journal_confuse(journal);
 }
 
+static void end_open(struct tine_journal *journal, bool ok)
+{
+	if (ok && journal->in_block)
+		tine_journal_confuse(journal); /* it ended in a way that was not seen */
+	else if (ok)
+		tine_item_settle(journal);
+	tine_item_drop_all(journal, &journal->open);
+}
+
+TINE_HOT_CODE
 static void end_answer(struct tine_journal *journal, bool ok, char transaction)
 {
 	if (transaction == 'A')
@@ -404,15 +418,13 @@ static void end_answer(struct tine_journal *journal, bool ok, char transaction)
 		journal->failed = transaction == 'E';
 		return;
 	}
-	if (ok && journal->in_block && journal->open.first)
-		tine_journal_confuse(journal); /* it ended in a way that was not seen */
-	else if (ok)
-		tine_item_settle(journal);
-	tine_item_drop_all(journal, &journal->open);
+	if (journal->open.first)
+		end_open(journal, ok);
 	journal->in_block = journal->failed = false;
 	journal->is_recoding &= journal->quiet || journal->sent.first;
 }
 
+TINE_HOT_CODE
 void tine_journal_answered(struct tine_journal *journal, bool ok, char transaction)
 {
 	if (journal->quiet)

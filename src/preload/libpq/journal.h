@@ -43,11 +43,10 @@ struct tine_journal_list {
 	struct tine_journal_item *first, *last;
 };
 
+/* What every statement looks at comes first. */
 struct tine_journal {
-	struct tine_journal_list settings; /* in force, oldest first */
-	struct tine_journal_list open;     /* of the transaction that is not over */
-	struct tine_journal_list sent;     /* not answered, and it matters how it ends */
-	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
+	struct tine_journal_list open; /* of the transaction that is not over */
+	struct tine_journal_list sent; /* not answered, and it matters how it ends */
 	size_t bytes;
 	unsigned wide;  /* of all these, those that are not ASCII */
 	unsigned quiet; /* sent before these, not answered, and it does not matter */
@@ -63,6 +62,8 @@ struct tine_journal {
 	bool is_indelible;          /* something may be left that it does not take away */
 	bool escapes;               /* a backslash escapes in '...' */
 	bool hides;                 /* characters of the encoding may have a backslash in them */
+	struct tine_journal_list settings; /* in force, oldest first */
+	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
 };
 
 /** Begin with a session that has just logged in. The journal is not looked at before.

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "base/hot.h"
 #include "base/peek.h"
 #include "preload/fdtable.h"
 #include "preload/libpq/alive.h"
@@ -41,6 +42,7 @@
 	"SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD "        \
 	"SEQUENCES; SET idle_session_timeout = %d"
 
+_Atomic bool tine_lend_any TINE_HOT;
 int64_t tine_lend_quiet_ns;
 
 static int after_ms;
@@ -128,6 +130,8 @@ void tine_lend_begin(struct tine_record *record)
 		return;
 	lending->heard_ns = tine_clock_coarse_ns();
 	lending->is_able = lending->is_told = tell(record);
+	if (lending->is_told)
+		tine_lend_any = true;
 }
 
 /* ---- telling otherwise ---------------------------------------------------------------------- */

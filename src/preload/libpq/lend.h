@@ -58,6 +58,9 @@ void tine_lend_look(struct tine_record *record);
  *  again. To be sent as a simple query. */
 const char *tine_lend_reset_sql(struct tine_record *record);
 
+/* Has any server ever been told? Spares the look for the record else. */
+extern _Atomic bool tine_lend_any;
+
 /* How long a session is surely left alone; 0: this is off. Set at the start. */
 extern int64_t tine_lend_quiet_ns;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/line.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/gate.h"
@@ -15,7 +16,7 @@
 
 #define PING_IDLE_MS 30000
 
-struct tine_level tine_level;
+struct tine_level tine_level TINE_HOT;
 
 static void begin(struct tine_text *text, char *line)
 {
@@ -115,6 +116,17 @@ void tine_level_say_left(void)
  * has. */
 static bool are_locks_held;
 
+/* The pool hides answers in what libpq reads. */
+static bool libpq_found(const struct dl_phdr_info *library, const struct tine_linkage *linkage)
+{
+	return tine_copy_found(library, linkage) && !tine_park_is_on();
+}
+
+static void before_sever(void)
+{
+	tine_record_visit(tine_session_say_transaction);
+}
+
 static void before_fork(void)
 {
 	tine_gate_close();
@@ -164,9 +176,10 @@ static void moved(void)
 
 static const struct tine_guard_level level = {
 	.before_look = tine_copy_before_look,
-	.libpq_found = tine_copy_found,
+	.libpq_found = libpq_found,
 	.after_look = tine_copy_after_look,
 	.hook_of_libpq = tine_gate_hook,
+	.before_sever = before_sever,
 	.before_fork = before_fork,
 	.in_parent = in_parent,
 	.in_child = in_child,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/random.h"
 #include "preload/libpq/aside.h"
 #include "preload/libpq/await.h"
@@ -43,7 +44,7 @@
 
 enum reset { RESET_FULL, RESET_TRACKED, RESET_NONE };
 
-static int keep_most;
+static int keep_most TINE_HOT;
 static enum reset reset_how;
 static int64_t age_ns;
 
@@ -245,6 +246,7 @@ void tine_park_finish(struct tine_record *record)
 	tine_budget_after_end(&claim, farewell_fd);
 }
 
+TINE_HOT_CODE
 void tine_park_make_way(const struct tine_statement *statement)
 {
 	if (keep_most && tine_aside_is_wanted(statement))
@@ -433,7 +435,7 @@ bool tine_park_keep(struct tine_record *record)
 		memcpy(stay->name, stay->first_name, sizeof(stay->name));
 	}
 	tine_journal_clear(&record->session.journal);
-	stay->place = TINE_STAY_PARKED;
+	tine_stay_move(stay, TINE_STAY_PARKED);
 	stay->parked_ns = tine_clock_ns();
 	tine_budget_say_idle(record);
 	finish_at_exit();
@@ -539,7 +541,7 @@ static PGconn *hand_out(struct tine_record *record, enum tine_stay_place place)
 {
 	struct tine_stay *stay = &record->stay;
 
-	stay->place = place;
+	tine_stay_move(stay, place);
 	record->used_ns = tine_clock_coarse_ns();
 	tine_budget_say_busy(record);
 	return record->conn;
@@ -588,6 +590,6 @@ PostgresPollingStatusType tine_park_poll(struct tine_record *record)
 	if (rc < 0)
 		return renew(record);
 	stay->is_reset = false;
-	stay->place = TINE_STAY_OUT;
+	tine_stay_move(stay, TINE_STAY_OUT);
 	return PGRES_POLLING_OK;
 }

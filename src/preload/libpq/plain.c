@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/plain.h"
 
-#include <stddef.h>
+#include "base/hot.h"
+
+#include <string.h>
 #include <strings.h>
 
 /* What a byte may be. Without '(' no function is called and no other statement is inside; without
@@ -25,33 +27,41 @@ static bool is_blank(const char *text)
 }
 
 /* TEMP, TEMPORARY, pg_temp: SELECT INTO may make such a table, or name one. */
-static bool ends_temp(const char *sql, size_t at)
+static bool ends_temp(const unsigned char *p)
 {
-	return at >= 3 && strncasecmp(sql + at - 3, "tem", 3) == 0;
+	return (p[-1] | 0x20) == 'm' && strncasecmp((const char *)p - 3, "tem", 3) == 0;
 }
 
+/* Not inlined: the compiler makes one slow loop of the two. */
+__attribute__((noinline)) static const unsigned char *skip_always(const unsigned char *at)
+{
+	while (kinds[*at] == ALWAYS)
+		at++;
+	return at;
+}
+
+TINE_HOT_CODE
 bool tine_plain_is_select(const char *sql)
 {
-	size_t at = 7;
+	const unsigned char *at = (const unsigned char *)sql + strlen("select ");
 
-	if (strncasecmp(sql, "select ", at) != 0)
+	if (strncasecmp(sql, "select ", strlen("select ")) != 0)
 		return false;
 	for (;; at++) {
-		while (kinds[(unsigned char)sql[at]] == ALWAYS)
-			at++;
-		switch (kinds[(unsigned char)sql[at]]) {
+		at = skip_always(at);
+		switch (kinds[*at]) {
 		case LETTER_P:
-			if (ends_temp(sql, at))
+			if (ends_temp(at))
 				return false;
 			break;
 		case PARAMETER: /* not the beginning of a quoted text */
-			if (sql[at + 1] < '0' || sql[at + 1] > '9')
+			if (at[1] < '0' || at[1] > '9')
 				return false;
 			break;
 		case END:
-			return is_blank(sql + at + 1);
+			return is_blank((const char *)at + 1);
 		default:
-			return !sql[at];
+			return !*at;
 		}
 	}
 }

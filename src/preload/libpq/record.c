@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 
 #define FIRST_SIZE 64 /* pairs; a power of two, as all sizes are */
 
@@ -23,7 +24,7 @@ struct table {
 	struct pair pairs[];
 };
 
-static struct table *_Atomic table;
+static struct table *_Atomic table TINE_HOT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Fibonacci hashing: addresses from malloc() differ in their middle bits. */
@@ -33,6 +34,7 @@ static size_t place(const struct table *in, const PGconn *conn)
 	       (in->size - 1);
 }
 
+TINE_HOT_CODE
 struct tine_record *tine_record_find(const PGconn *conn)
 {
 	struct table *in = atomic_load_explicit(&table, memory_order_acquire);
@@ -146,8 +148,18 @@ void tine_record_remove(struct tine_record *record)
 	if (in->pairs[at].key)
 		take_out(in, at);
 	pthread_mutex_unlock(&lock);
+	tine_stay_move(&record->stay, TINE_STAY_OUT);
 	tine_session_end(record);
 	free(record);
+}
+
+void tine_record_visit(void (*visit)(const struct tine_record *record))
+{
+	const struct table *in = table;
+
+	for (size_t i = 0; in && i < in->size; i++)
+		if (in->pairs[i].key && in->pairs[i].key != REMOVED)
+			visit(in->pairs[i].record);
 }
 
 void tine_record_lock(void)

@@ -56,6 +56,7 @@ struct tine_lending {
 	int64_t heard_ns; /* when the server heard the program last, or later; coarse */
 };
 
+/* What every statement looks at comes first. */
 struct tine_record {
 	PGconn *conn;
 	struct tine_copy *copy;
@@ -63,13 +64,13 @@ struct tine_record {
 			  */
 	bool inside;     /* we are at work on it: what callbacks of libpq's call is not looked at */
 	int64_t used_ns; /* coarse monotonic time of the last use */
+	char *refusal;   /* why it was never opened; ours, NULL else */
+	struct tine_seat *seat; /* of the budget; NULL without one */
+	struct tine_lending lending;
 	struct tine_session session;
 	struct tine_stay stay;
 	struct tine_await await; /* where stay.place is TINE_STAY_QUEUED */
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
-	struct tine_seat *seat;  /* NULL without one */
-	struct tine_lending lending;
-	char *refusal;           /* why it was never opened; ours, NULL else */
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */
@@ -80,6 +81,9 @@ struct tine_record *tine_record_add(struct tine_copy *copy, PGconn *conn);
 
 /** Forget a record before its PGconn is finished, and free it. */
 void tine_record_remove(struct tine_record *record);
+
+/** All records, one after the other. For a child that has just been forked, and is alone. */
+void tine_record_visit(void (*visit)(const struct tine_record *record));
 
 /** Is its session a parent's? */
 static inline bool tine_record_inherited(const struct tine_record *record)

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "preload/fdtable.h"
 #include "preload/libpq/alive.h"
+#include "preload/track.h"
 
 static bool in_pipeline(const struct tine_record *record)
 {
@@ -16,6 +18,7 @@ static bool in_pipeline(const struct tine_record *record)
 	return real->PQpipelineStatus && real->PQpipelineStatus(record->conn) != PQ_PIPELINE_OFF;
 }
 
+TINE_HOT_CODE
 static char transaction(const struct tine_record *record)
 {
 	switch (record->copy->real.PQtransactionStatus(record->conn)) {
@@ -40,6 +43,7 @@ void tine_session_note_socket(struct tine_record *record)
 		st.st_ino = 0;
 	session->device = st.st_dev;
 	session->inode = st.st_ino;
+	tine_track_leave(session->fd);
 }
 
 bool tine_session_holds(const struct tine_record *record)
@@ -60,6 +64,20 @@ bool tine_session_is_untouched(const struct tine_record *record)
 	return record->copy->real.PQsocket(record->conn) == session->fd &&
 	       (word & TINE_FD_STATE_MASK) == TINE_FD_POSTGRES &&
 	       word >> TINE_FD_INODE_SHIFT == session->inode;
+}
+
+void tine_session_say_transaction(const struct tine_record *record)
+{
+	const struct tine_session *session = &record->session;
+	uint64_t transaction = TINE_FD_TX_IDLE;
+
+	if (!session->is_open || tine_record_inherited(record))
+		return;
+	if (session->due)
+		transaction = TINE_FD_TX_BUSY;
+	else if (session->journal.in_block)
+		transaction = TINE_FD_TX_OPEN;
+	tine_track_say(session->fd, session->inode, transaction);
 }
 
 /* ---- syncs ---------------------------------------------------------------------------------- */
@@ -134,6 +152,7 @@ void tine_session_end(struct tine_record *record)
 	record->session = (struct tine_session){ .fd = -1, .server = -1 };
 }
 
+TINE_HOT_CODE
 static void answered(struct tine_record *record, bool good)
 {
 	struct tine_session *session = &record->session;
@@ -159,6 +178,7 @@ void tine_session_settle(struct tine_record *record)
 		answered(record, true);
 }
 
+TINE_HOT_CODE
 static void tell(struct tine_journal *journal, const struct tine_statement *statement)
 {
 	switch (statement->kind) {
@@ -188,6 +208,7 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 	}
 }
 
+TINE_HOT_CODE
 void tine_session_sent(struct tine_record *record, const struct tine_statement *statement)
 {
 	if (!record->session.is_open)
@@ -212,6 +233,7 @@ static bool is_syncs_own(const struct tine_session *session)
 }
 
 /* In a pipeline NULL comes between two statements, and for ever when there are no more. */
+TINE_HOT_CODE
 void tine_session_result(struct tine_record *record, const PGresult *result)
 {
 	struct tine_session *session = &record->session;

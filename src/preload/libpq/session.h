@@ -54,21 +54,22 @@ struct tine_syncs {
 	unsigned behind;
 };
 
+/* What every statement looks at comes first. */
 struct tine_session {
-	bool is_open; /* logged in, and the journal has it from its beginning */
+	bool is_open;      /* logged in, and the journal has it from its beginning */
+	bool is_lost;      /* it was found lost by its use */
+	bool is_read_only; /* the server, as it said when the session began */
+	bool saw_result;   /* of the one that is being answered */
+	bool saw_error;
+	unsigned due; /* sent, and not answered to the end */
+	struct tine_syncs syncs;
+	struct tine_journal journal;
 	int fd;
 	dev_t device; /* of the socket and its inode, so that the number is known to be still its */
 	ino_t inode;
 	int64_t born_ns;
-	struct tine_journal journal;
-	int server;        /* on the board, see tine_server_find(); -1: none */
-	unsigned deaths;   /* of its connections that were known at the last ping */
-	bool is_lost;      /* it was found lost by its use */
-	bool is_read_only; /* the server, as it said when the session began */
-	unsigned due;      /* sent, and not answered to the end */
-	bool saw_result;   /* of the one that is being answered */
-	bool saw_error;
-	struct tine_syncs syncs;
+	int server;      /* on the board, see tine_server_find(); -1: none */
+	unsigned deaths; /* of its connections that were known at the last ping */
 };
 
 /** The record's PGconn has just logged in. */
@@ -88,6 +89,10 @@ bool tine_session_holds(const struct tine_record *record);
 /** The same without a system call: have the hooks seen nothing happen to the number since? A hint,
  *  since a system call that goes past libc is not seen. */
 bool tine_session_is_untouched(const struct tine_record *record);
+
+/** Tell the guard how the session's transaction stands. Reads the record alone: in a child, another
+ *  thread of its parent may have been at work on the connection, or have unloaded its libpq. */
+void tine_session_say_transaction(const struct tine_record *record);
 
 /** Forget the session; the connection is finished or begins another one. */
 void tine_session_end(struct tine_record *record);

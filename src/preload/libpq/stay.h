@@ -6,6 +6,7 @@
 #ifndef TINE_PRELOAD_LIBPQ_STAY_H
 #define TINE_PRELOAD_LIBPQ_STAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,5 +49,18 @@ struct tine_stay {
 	char *asked_name, *asked_fallback;
 	struct tine_record *next, *previous;
 };
+
+/* How many connections are COMING or QUEUED, or more: while there are none, libpq itself says what
+ * the state of a connection is, and no record is looked up for it. A child may have inherited some.
+ */
+extern _Atomic unsigned tine_stay_apart;
+
+void tine_stay_move(struct tine_stay *stay, enum tine_stay_place place);
+
+static inline bool tine_stay_any_apart(void)
+{
+	return __builtin_expect(
+		atomic_load_explicit(&tine_stay_apart, memory_order_relaxed) != 0, 0);
+}
 
 #endif

@@ -2,6 +2,7 @@
 #include "preload/libpq/use.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "preload/libpq/alive.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/common.h"
@@ -10,13 +11,28 @@
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
 
+/* What a statement looks at of a record comes from memory while other things are done. */
+TINE_HOT_CODE
+static struct tine_record *find_soon(const PGconn *conn)
+{
+	struct tine_record *record = tine_record_find(conn);
+
+	if (record) {
+		__builtin_prefetch(record);
+		__builtin_prefetch(&record->session);
+		__builtin_prefetch(&record->session.journal.bytes);
+	}
+	return record;
+}
+
 /* @param is_sent  the program goes on meanwhile, and fetches the answer later */
+TINE_HOT_CODE
 static struct tine_record *begin(const struct tine_copy *copy, PGconn *conn, bool is_sent)
 {
 	struct tine_record *record;
 
 	tine_guard_enter();
-	record = tine_record_find(conn);
+	record = find_soon(conn);
 	if (!record || record->copy != copy || record->inside)
 		return NULL;
 	/* A reset or a revive that was refused left the connection as it was. */
@@ -38,6 +54,7 @@ struct tine_record *tine_use_begin(const struct tine_copy *copy, PGconn *conn)
 	return begin(copy, conn, false);
 }
 
+TINE_HOT_CODE
 static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *conn,
 					 struct tine_statement *statement, bool is_sent)
 {
@@ -56,6 +73,7 @@ static bool is_refused(const struct tine_record *record)
 	return record && record->refusal;
 }
 
+TINE_HOT_CODE
 void tine_use_sent(struct tine_record *record, const struct tine_statement *statement, bool sent)
 {
 	if (record && sent)
@@ -81,6 +99,7 @@ static void note_loss(struct tine_record *record)
 	record->session.is_lost = true;
 }
 
+TINE_HOT_CODE
 void tine_use_end(struct tine_record *record)
 {
 	if (!record)
@@ -94,6 +113,7 @@ void tine_use_end(struct tine_record *record)
 		tine_budget_used(record);
 }
 
+TINE_HOT_CODE
 void tine_use_answer(struct tine_record *record, const PGresult *result)
 {
 	tine_session_result(record, result);
@@ -117,6 +137,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	}
 
 #define SENDS(type, name, parameters, arguments, ...)                                              \
+	TINE_HOT_CODE										   \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		struct tine_statement statement = { __VA_ARGS__ };                                 \
@@ -131,6 +152,7 @@ void tine_use_answer(struct tine_record *record, const PGresult *result)
 	}
 
 #define ASKS(type, name, parameters, arguments, ...)                                               \
+	TINE_HOT_CODE										   \
 	type tine_wrap_##name(struct tine_copy *copy, TINE_UNPACK parameters)                      \
 	{                                                                                          \
 		struct tine_statement statement = { __VA_ARGS__ };                                 \
@@ -170,17 +192,18 @@ int tine_wrap_PQsendPipelineSync(struct tine_copy *copy, PGconn *conn)
 	return sent;
 }
 
+TINE_HOT_CODE
 PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 {
+	struct tine_record *record = find_soon(conn);
 	PGresult *result = copy->real.PQgetResult(conn);
-	struct tine_record *record = tine_record_find(conn);
 
 	if (record && record->copy == copy && !record->inside)
 		tine_use_answer(record, result);
 	return result;
 }
 
-int tine_wrap_PQconsumeInput(struct tine_copy *copy, PGconn *conn)
+static void hear(const struct tine_copy *copy, const PGconn *conn)
 {
 	struct tine_record *record = tine_record_find(conn);
 
@@ -188,6 +211,13 @@ int tine_wrap_PQconsumeInput(struct tine_copy *copy, PGconn *conn)
 		tine_guard_enter();
 		tine_lend_hear(record);
 	}
+}
+
+TINE_HOT_CODE
+int tine_wrap_PQconsumeInput(struct tine_copy *copy, PGconn *conn)
+{
+	if (tine_lend_any)
+		hear(copy, conn);
 	return copy->real.PQconsumeInput(conn);
 }
 
