@@ -14,7 +14,9 @@ enum what {
 };
 
 #define MOST 500 /* steps of a scenario; more would mean that it never runs through */
-#define WAIT_MS 40
+
+/* Whoever has to be waited for is late on a slow machine. */
+#define WAIT_MS (rig_is_slow() ? 200 : 40)
 
 static enum what failing;
 static bool thorough; /* the settings with which most things happen */
