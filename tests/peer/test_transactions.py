@@ -44,7 +44,8 @@ os._exit(0)
 
 def line(cluster, tine, transport, *states, options=()):
     """What tine said about the fork of a program with a connection in each state."""
-    words = [*tine(*options), '/usr/bin/python3', '-c', PROGRAM, cluster.conninfo(transport), *states]
+    program = ['/usr/bin/python3', '-c', PROGRAM, cluster.conninfo(transport), *states]
+    words = [*tine(*options), *program]
     result = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count('\n') == 1, result.stderr
