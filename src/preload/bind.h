@@ -42,8 +42,9 @@ struct tine_hook {
 	void *function;
 };
 
-/** Look through the libraries that have come, lead the SSL_read of each libpq to tls.c, and show
- * each libpq to the level above (guard.h); clears tine_bind_pending. errno is kept. */
+/** Look through the libraries that have come, show each libpq to the level above (guard.h), and
+ *  lead its SSL_read to tls.c if the level does not follow it; clears tine_bind_pending. errno is
+ *  kept. */
 void tine_bind_new_libraries(void);
 
 /** dlopen() is about to be called in this thread. */

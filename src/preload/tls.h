@@ -4,9 +4,10 @@
  * encrypted connection was in a transaction; and the way past libpq for an answer that it is not to
  * see (ahead.h).
  *
- * bind.c leads the SSL_read slot of each libpq here; the function that was in the slot is called,
- * so every copy of libpq goes on with its own OpenSSL. While SSL_read runs, libpq reads its socket
- * in the same thread through a hooked recv(): that is how the descriptor is known.
+ * bind.c leads the SSL_read slot of a libpq here, unless the level above knows its transactions and
+ * has no answer to hide. The function that was in the slot is called, so every copy of libpq goes
+ * on with its own OpenSSL. While SSL_read runs, libpq reads its socket in the same thread through a
+ * hooked recv(): that is how the descriptor is known.
  *
  * Owns a function pointer for each of the first few libpq copies. Threads: no lock; a copy is
  * claimed atomically. Fork: nothing to do.
