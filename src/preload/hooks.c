@@ -233,9 +233,9 @@ HOOK(int, chroot, const char *path)
 
 /* ---- bytes go out --------------------------------------------------------------------------- */
 
-static inline bool looks_at_send(uint64_t word)
+static inline bool looks_at_send(int fd)
 {
-	return __builtin_expect((word & TINE_FD_LOOK_SEND) != 0, 0);
+	return __builtin_expect((tine_fd_word(fd) & TINE_FD_LOOK_SEND) != 0, 0);
 }
 
 static ssize_t broken_pipe(void)
@@ -244,12 +244,9 @@ static ssize_t broken_pipe(void)
 	return -1;
 }
 
-/* @param word  as it was before */
-static ssize_t watched(int fd, uint64_t word, const struct iovec *parts, size_t count,
-		       ssize_t sent)
+static ssize_t watched(int fd, const struct iovec *parts, size_t count, ssize_t sent)
 {
-	if ((word & TINE_FD_STATE_MASK) == TINE_FD_CONNECTED)
-		tine_track_sent(fd, parts, count, sent);
+	tine_track_sent(fd, parts, count, sent);
 	return sent;
 }
 
@@ -259,84 +256,63 @@ ssize_t hook_send(int fd, const void *bytes, size_t length, int flags) __asm__("
 TINE_HOT_CODE
 ssize_t hook_recv(int fd, void *bytes, size_t size, int flags) __asm__("recv");
 
-/* Not inlined: what seldom happens is not to lengthen what always does. */
-__attribute__((noinline)) static ssize_t send_watched(int fd, const void *bytes, size_t length,
-						      int flags,
-						      ssize_t (*send_real)(int, const void *,
-									   size_t, int))
-{
-	struct iovec part = { (void *)bytes, length };
-	uint64_t word = tine_fd_word(fd);
-
-	if (!tine_track_send(fd, &part, 1))
-		return broken_pipe();
-	return watched(fd, word, &part, 1, send_real(fd, bytes, length, flags));
-}
-
 HOOK(ssize_t, send, int fd, const void *bytes, size_t length, int flags)
 {
+	struct iovec part = { (void *)bytes, length };
+
 	ENTER(send);
 	if (tine_ahead_any())
 		flags |= tine_ahead_flags;
-	if (looks_at_send(tine_fd_word(fd)))
-		return send_watched(fd, bytes, length, flags, real_send);
-	return real_send(fd, bytes, length, flags);
+	if (!looks_at_send(fd))
+		return real_send(fd, bytes, length, flags);
+	if (!tine_track_send(fd, &part, 1))
+		return broken_pipe();
+	return watched(fd, &part, 1, real_send(fd, bytes, length, flags));
 }
 
 HOOK(ssize_t, sendto, int fd, const void *bytes, size_t length, int flags,
      const struct sockaddr *to, socklen_t to_length)
 {
 	struct iovec part = { (void *)bytes, length };
-	uint64_t word;
 
 	ENTER(sendto);
-	word = tine_fd_word(fd);
-	if (!looks_at_send(word))
+	if (!looks_at_send(fd))
 		return real_sendto(fd, bytes, length, flags, to, to_length);
 	if (!tine_track_send(fd, &part, 1))
 		return broken_pipe();
-	return watched(fd, word, &part, 1, real_sendto(fd, bytes, length, flags, to, to_length));
+	return watched(fd, &part, 1, real_sendto(fd, bytes, length, flags, to, to_length));
 }
 
 HOOK(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 {
-	uint64_t word;
-
 	ENTER(sendmsg);
-	word = tine_fd_word(fd);
-	if (!looks_at_send(word))
+	if (!looks_at_send(fd))
 		return real_sendmsg(fd, message, flags);
 	if (!tine_track_send(fd, message->msg_iov, message->msg_iovlen))
 		return broken_pipe();
-	return watched(fd, word, message->msg_iov, message->msg_iovlen,
-		       real_sendmsg(fd, message, flags));
+	return watched(fd, message->msg_iov, message->msg_iovlen, real_sendmsg(fd, message, flags));
 }
 
 HOOK(ssize_t, write, int fd, const void *bytes, size_t length)
 {
 	struct iovec part = { (void *)bytes, length };
-	uint64_t word;
 
 	ENTER(write);
-	word = tine_fd_word(fd);
-	if (!looks_at_send(word))
+	if (!looks_at_send(fd))
 		return real_write(fd, bytes, length);
 	if (!tine_track_send(fd, &part, 1))
 		return broken_pipe();
-	return watched(fd, word, &part, 1, real_write(fd, bytes, length));
+	return watched(fd, &part, 1, real_write(fd, bytes, length));
 }
 
 HOOK(ssize_t, writev, int fd, const struct iovec *parts, int count)
 {
-	uint64_t word;
-
 	ENTER(writev);
-	word = tine_fd_word(fd);
-	if (!looks_at_send(word) || count <= 0)
+	if (!looks_at_send(fd) || count <= 0)
 		return real_writev(fd, parts, count);
 	if (!tine_track_send(fd, parts, (size_t)count))
 		return broken_pipe();
-	return watched(fd, word, parts, (size_t)count, real_writev(fd, parts, count));
+	return watched(fd, parts, (size_t)count, real_writev(fd, parts, count));
 }
 
 /* ---- bytes come in -------------------------------------------------------------------------- */

@@ -37,8 +37,7 @@ void tine_track_connect_failed(int fd);
  *          would raise SIGPIPE and end a program that a lost connection would not have ended */
 bool tine_track_send(int fd, const struct iovec *parts, size_t count);
 
-/** The same bytes have been sent, as many as the system call returned. For an entry that was
- *  TINE_FD_CONNECTED before. */
+/** The same bytes have been sent, as many as the system call returned. */
 void tine_track_sent(int fd, const struct iovec *parts, size_t count, ssize_t sent);
 
 /** The hook saw TINE_FD_LOOK_RECV on fd and bytes have arrived. */

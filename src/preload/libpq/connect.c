@@ -10,8 +10,8 @@
  */
 #include <stddef.h>
 
-#include "preload/libpq/await.h"
 #include "base/hot.h"
+#include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"

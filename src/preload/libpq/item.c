@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/item.h"
 
-#include "base/hot.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/hot.h"
 
 #define NAME_BYTES 63 /* that the server compares */
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/plain.h"
 
-#include "base/hot.h"
-
 #include <string.h>
 #include <strings.h>
+
+#include "base/hot.h"
 
 /* What a byte may be. Without '(' no function is called and no other statement is inside; without
  * quotes, '\\', '/' and '-' every byte means what it says; bytes above 127 may be anything. */

@@ -63,12 +63,17 @@ static void put(struct table *in, struct tine_record *record)
 	atomic_store_explicit(&in->pairs[at].key, record->conn, memory_order_release);
 }
 
+static bool is_live(const struct pair *pair)
+{
+	return pair->key && pair->key != REMOVED;
+}
+
 static size_t count_live(const struct table *in)
 {
 	size_t live = 0;
 
 	for (size_t i = 0; in && i < in->size; i++)
-		live += in->pairs[i].key && in->pairs[i].key != REMOVED;
+		live += is_live(&in->pairs[i]);
 	return live;
 }
 
@@ -90,7 +95,7 @@ static struct table *make_room(void)
 	new->older = old;
 	new->size = size;
 	for (size_t i = 0; old && i < old->size; i++)
-		if (old->pairs[i].key && old->pairs[i].key != REMOVED)
+		if (is_live(&old->pairs[i]))
 			put(new, old->pairs[i].record);
 	atomic_store_explicit(&table, new, memory_order_release);
 	return new;
@@ -158,7 +163,7 @@ void tine_record_visit(void (*visit)(const struct tine_record *record))
 	const struct table *in = table;
 
 	for (size_t i = 0; in && i < in->size; i++)
-		if (in->pairs[i].key && in->pairs[i].key != REMOVED)
+		if (is_live(&in->pairs[i]))
 			visit(in->pairs[i].record);
 }
 
