@@ -227,7 +227,9 @@ TINE_PUBLIC PGconn *tine_conn_pg(const tine_conn *conn);
  *  process has of it is freed. NULL is allowed. */
 TINE_PUBLIC int tine_conn_release(tine_conn *conn);
 
-/** Return a connection and have it closed, whatever its state. @return as tine_conn_release() */
+/** Return a connection and have it closed, whatever its state. Also the way to return one that a
+ *  PQcancel() was sent for: it may arrive late, and would cancel what the next user asks.
+ *  @return as tine_conn_release() */
 TINE_PUBLIC int tine_conn_invalidate(tine_conn *conn);
 
 /** Take a connection away from the pool for good; its place becomes free.

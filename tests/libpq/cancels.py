@@ -4,14 +4,16 @@ too, and nobody else's. The connection string is in CONNINFO; prints what was do
 import os
 import threading
 import time
+import traceback
 
 import psycopg
 
 LIMIT_SECONDS = 60
 
-# Ends when somebody else says so.
-WAITS = ('do $$ begin while (select count(*) from cancels_done) = 0 loop'
-         ' perform pg_sleep(0.02); end loop; end $$')
+# Ends when somebody else says so, or does not.
+WAITS = ("do $$ begin while (select count(*) from cancels_done) = 0"
+         " and clock_timestamp() < now() + interval '%d s' loop"
+         " perform pg_sleep(0.02); end loop; end $$" % LIMIT_SECONDS)
 
 
 def connect():
@@ -91,6 +93,8 @@ def fork(conn):
         try:
             be_child(conn, pid)
             status = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(status)
     conn.execute(WAITS)

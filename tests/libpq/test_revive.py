@@ -29,6 +29,11 @@ def test_restore(cluster, run_on, transport):
     assert all_of('restore_test', run_on(cluster.conninfo(transport))) == []
 
 
+@pytest.mark.parametrize('transport', ['tls13', 'unix'])
+def test_cancels_meanwhile(cluster, run_on, transport):
+    assert all_of('cancel_test', run_on(cluster.conninfo(transport))) == []
+
+
 @pytest.mark.parametrize('transport', ['tls13', 'tls12'])
 def test_forks_while_others_connect(cluster, run_on, transport):
     assert all_of('connects_test', run_on(cluster.conninfo(transport))) == []

@@ -7,6 +7,7 @@
 #include "base/peek.h"
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/cancel.h"
 #include "preload/libpq/common.h"
 #include "preload/libpq/past.h"
 #include "preload/libpq/reopen.h"
@@ -146,6 +147,7 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent)
 
 	if (may_judge(record)) {
 		record->inside = true;
+		tine_cancel_hold(record);
 		/* libpq has forgotten it when it has found the connection dead. */
 		work.is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
 		work.is_brief = is_sent || work.is_nonblocking;
@@ -156,6 +158,7 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent)
 			tine_reopen_leave(&work);
 		if (record->lending.is_told)
 			tine_lend_look(record);
+		tine_cancel_let(record);
 		record->inside = false;
 	}
 	errno = saved_errno;

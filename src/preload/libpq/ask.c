@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "base/clock.h"
+
+/* How often it is sent again. A statement_timeout that is too short for it ends it the same way. */
+#define CANCELS_MAX 20
 
 static bool wait_for(const struct tine_record *record, short events, int64_t until_ns)
 {
@@ -41,7 +45,15 @@ static bool flush(const struct tine_record *record, int64_t until_ns)
 struct answer {
 	int rows;
 	bool has_error;
+	bool is_cancelled;
 };
+
+static bool is_cancelled(const struct tine_real *real, const PGresult *result)
+{
+	const char *state = real->PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return state && strcmp(state, "57014") == 0;
+}
 
 /* @return 1 a result, 0 no more, -1 too late, or nothing that an answer begins with */
 static int next_result(const struct tine_record *record, int64_t until_ns, struct answer *ret)
@@ -59,6 +71,7 @@ static int next_result(const struct tine_record *record, int64_t until_ns, struc
 	status = real->PQresultStatus(result);
 	ret->rows += real->PQntuples(result);
 	ret->has_error |= status == PGRES_FATAL_ERROR;
+	ret->is_cancelled |= is_cancelled(real, result);
 	real->PQclear(result);
 	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
 			       status == PGRES_EMPTY_QUERY || status == PGRES_FATAL_ERROR
@@ -66,19 +79,33 @@ static int next_result(const struct tine_record *record, int64_t until_ns, struc
 		       : -1;
 }
 
+/* @return the answer is read to its end */
+static bool ask_once(const struct tine_record *record, const struct tine_journal_step *step,
+		     int64_t until_ns, struct answer *ret)
+{
+	int next = -1;
+
+	*ret = (struct answer){ 0 };
+	if (send_step(record, step) && flush(record, until_ns))
+		while ((next = next_result(record, until_ns, ret)) > 0)
+			;
+	return next == 0;
+}
+
 int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *step,
 		  int64_t until_ns)
 {
 	const struct tine_real *real = &record->copy->real;
-	int was_nonblocking = real->PQisnonblocking(record->conn), next = -1;
-	struct answer answer = { 0 };
+	int was_nonblocking = real->PQisnonblocking(record->conn), tries = 0;
+	bool is_whole = false;
+	struct answer answer;
 
-	if (real->PQsetnonblocking(record->conn, 1) == 0 && send_step(record, step) &&
-	    flush(record, until_ns))
-		while ((next = next_result(record, until_ns, &answer)) > 0)
-			;
+	if (real->PQsetnonblocking(record->conn, 1) == 0)
+		do
+			is_whole = ask_once(record, step, until_ns, &answer);
+		while (is_whole && answer.is_cancelled && ++tries < CANCELS_MAX);
 	real->PQsetnonblocking(record->conn, was_nonblocking);
-	return next == 0 && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
+	return is_whole && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
 		       ? answer.rows
 		       : -1;
 }

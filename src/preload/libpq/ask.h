@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A statement of our own on a program's connection, with a deadline, whatever mode the program has
- * it in. The program does not see it. Locks: none. Fork: not on a parent's connection.
+ * it in. The program does not see it, nor does it cancel it: a request of the program's that hits
+ * ours came before its own statement, where it would have hit nothing.
+ *
+ * Locks: none. Fork: not on a parent's connection.
  */
 #ifndef TINE_PRELOAD_LIBPQ_ASK_H
 #define TINE_PRELOAD_LIBPQ_ASK_H
@@ -10,7 +13,7 @@
 
 #include "preload/libpq/record.h"
 
-/** Send one step and read its answers.
+/** Send one step, which may be done twice, and read its answers.
  *  @param until_ns  monotonic
  *  @return false when an answer was an error, or there was none: then the connection is in an
  *          unknown state and to be given up */

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/cancel.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "preload/libpq/wrap.h"
 
 #define PLACES 1024 /* a power of two */
+
+#define READER_PATIENCE_NS (100 * (int64_t)TINE_NS_PER_MS)
+/* The one that asks may have what the other needs to go on, as Python's lock. */
+#define RENEWAL_PATIENCE_NS (1 * (int64_t)TINE_NS_PER_S)
 
 /* Keys that are no PGcancel. */
 #define RESERVED ((const PGcancel *)1)
@@ -104,17 +111,78 @@ void tine_cancel_renew(struct tine_record *record)
 			drop_renewed(copy, &places[i], copy->real.PQgetCancel(record->conn));
 }
 
+/* ---- while a session is opened anew --------------------------------------------------------- */
+
+#define FORKS_SHIFT 48 /* above an address */
+
+static uint64_t generation(void)
+{
+	return (uint64_t)(tine_level.forks + 1) << FORKS_SHIFT;
+}
+
+static void nap(void)
+{
+	poll(NULL, 0, 1);
+}
+
+void tine_cancel_hold(struct tine_record *record)
+{
+	struct tine_renewal *renewal = &record->renewal;
+	int64_t until_ns;
+
+	atomic_store(&renewal->by, generation() | (uintptr_t)pthread_self());
+	if (!atomic_load(&renewal->readers))
+		return;
+	until_ns = tine_clock_ns() + READER_PATIENCE_NS;
+	while (atomic_load(&renewal->readers) && tine_clock_ns() < until_ns)
+		nap();
+}
+
+void tine_cancel_let(struct tine_record *record)
+{
+	atomic_store(&record->renewal.by, 0);
+}
+
+/* What a callback asks, in the midst of it, libpq lets it ask; a parent's thread does not go on. */
+static bool is_renewed_by_another(const struct tine_renewal *renewal)
+{
+	uint64_t by = atomic_load(&renewal->by);
+
+	return by && by >> FORKS_SHIFT == generation() >> FORKS_SHIFT &&
+	       by != (generation() | (uintptr_t)pthread_self());
+}
+
+/* @return false: it has not come to an end in all that time */
+static bool begin_to_read(struct tine_record *record)
+{
+	int64_t until_ns = 0;
+
+	for (;;) {
+		atomic_fetch_add(&record->renewal.readers, 1);
+		if (!is_renewed_by_another(&record->renewal))
+			return true;
+		atomic_fetch_sub(&record->renewal.readers, 1);
+		if (!until_ns)
+			until_ns = tine_clock_ns() + RENEWAL_PATIENCE_NS;
+		if (tine_clock_ns() >= until_ns)
+			return false;
+		nap();
+	}
+}
+
+static void end_reading(struct tine_record *record)
+{
+	atomic_fetch_sub(&record->renewal.readers, 1);
+}
+
 /* ---- wrappers ------------------------------------------------------------------------------- */
 
-PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
+static PGcancel *get_cancel(struct tine_copy *copy, struct tine_record *record)
 {
-	PGcancel *cancel = copy->real.PQgetCancel(conn);
-	struct tine_record *record;
+	PGcancel *cancel = copy->real.PQgetCancel(record->conn);
 
-	tine_guard_enter();
-	record = cancel ? tine_record_find(conn) : NULL;
-	if (!record || record->copy != copy)
-		return cancel;
+	if (!cancel)
+		return NULL;
 	record->stay.has_cancels = true;
 	if (add(cancel, record))
 		return cancel;
@@ -123,6 +191,22 @@ PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
 		return cancel;
 	copy->real.PQfreeCancel(cancel);
 	return NULL;
+}
+
+PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
+{
+	struct tine_record *record;
+	PGcancel *cancel;
+
+	tine_guard_enter();
+	record = tine_record_find(conn);
+	if (!record || record->copy != copy)
+		return copy->real.PQgetCancel(conn);
+	if (!begin_to_read(record))
+		return NULL;
+	cancel = get_cancel(copy, record);
+	end_reading(record);
+	return cancel;
 }
 
 void tine_wrap_PQfreeCancel(struct tine_copy *copy, PGcancel *cancel)
@@ -160,32 +244,45 @@ int tine_wrap_PQcancel(struct tine_copy *copy, PGcancel *cancel, char *error, in
 	return rc;
 }
 
-/* It cannot be told what goes on with it. @return its session is a parent's */
-static bool never_keep(const PGconn *conn)
+/* It cannot be told what goes on with it. */
+static void never_keep(struct tine_record *record)
+{
+	if (record)
+		record->stay.is_poolable = false;
+}
+
+int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
 {
 	struct tine_record *record;
 
 	tine_guard_enter();
 	record = tine_record_find(conn);
-	if (record)
-		record->stay.is_poolable = false;
-	return record && tine_record_inherited(record);
+	never_keep(record);
+	return record && tine_record_inherited(record) ? 1 : copy->real.PQrequestCancel(conn);
 }
 
-int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
-{
-	return never_keep(conn) ? 1 : copy->real.PQrequestCancel(conn);
-}
-
+/* Without a connection libpq says that it has none. */
 struct pg_cancel_conn *tine_wrap_PQcancelCreate(struct tine_copy *copy, PGconn *conn)
 {
-	/* libpq says that it has no connection. */
-	return copy->real.PQcancelCreate(never_keep(conn) ? NULL : conn);
+	struct pg_cancel_conn *cancel;
+	struct tine_record *record;
+
+	tine_guard_enter();
+	record = tine_record_find(conn);
+	never_keep(record);
+	if (!record)
+		return copy->real.PQcancelCreate(conn);
+	if (!begin_to_read(record))
+		return copy->real.PQcancelCreate(NULL);
+	cancel = copy->real.PQcancelCreate(tine_record_inherited(record) ? NULL : conn);
+	end_reading(record);
+	return cancel;
 }
 
 int tine_wrap_PQregisterEventProc(struct tine_copy *copy, PGconn *conn, PGEventProc proc,
 				  const char *name, void *argument)
 {
-	never_keep(conn);
+	tine_guard_enter();
+	never_keep(tine_record_find(conn));
 	return copy->real.PQregisterEventProc(conn, proc, name, argument);
 }

@@ -15,6 +15,11 @@
  * nothing until then. What the parent made before the fork is the parent's word: a child that
  * watches over its parent's statement may cancel it.
  *
+ * A thread may ask for a PGcancel while another one uses the connection, since no use of libpq's
+ * changes the session. Ours does: so whoever asks waits until that is over, and gets one of the new
+ * session; and a session is not renewed under whoever reads its key. Both wait for a bounded time:
+ * a server may not answer, and a fork that runs no handlers cuts a reader off.
+ *
  * Owns a table of fixed size. Locks: none, since PQcancel() is async-signal-safe; words are
  * changed by compare-and-swap. A PGcancel that finds no room makes its connection one that is never
  * kept. Fork: the table is copied; a child's PGcancels are of severed connections.
@@ -28,6 +33,10 @@
  *  @return false: one of them is being used, or cannot be told; the connection cannot change hands
  */
 bool tine_cancel_detach(struct tine_record *record);
+
+/** Around whatever may give the connection another session: what other threads ask waits. */
+void tine_cancel_hold(struct tine_record *record);
+void tine_cancel_let(struct tine_record *record);
 
 /** The connection has another session now: its PGcancels reach that one. */
 void tine_cancel_renew(struct tine_record *record);

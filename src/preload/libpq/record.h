@@ -56,6 +56,12 @@ struct tine_lending {
 	int64_t heard_ns; /* when the server heard the program last, or later; coarse */
 };
 
+/* Who opens the session anew, and how many threads read its key meanwhile: see cancel.h. */
+struct tine_renewal {
+	_Atomic uint64_t by; /* 0: nobody */
+	atomic_uint readers;
+};
+
 /* What every statement looks at comes first. */
 struct tine_record {
 	PGconn *conn;
@@ -71,6 +77,7 @@ struct tine_record {
 	struct tine_stay stay;
 	struct tine_await await; /* where stay.place is TINE_STAY_QUEUED */
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
+	struct tine_renewal renewal;
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */
