@@ -15,6 +15,7 @@
 #include <string.h>
 
 static PGcancel *kept;
+static PGconn *another;
 
 static void run(PGconn *conn, const char *sql)
 {
@@ -130,6 +131,14 @@ static void cancelled(PGconn *conn)
 	PQfreeCancel(cancel);
 }
 
+/* Another one's handle is made where the first one's was: malloc() gives the same memory again. */
+static void cancelled_and_another(PGconn *conn)
+{
+	another = PQconnectdb("");
+	cancelled(conn);
+	PQfreeCancel(PQgetCancel(another));
+}
+
 /* Used when the connection is somebody else's: see main(). */
 static void keep_cancel(PGconn *conn)
 {
@@ -186,6 +195,7 @@ static const struct {
 	{ "copy_in", "", copy_in },
 	{ "large_object", "", large_object },
 	{ "cancelled", "", cancelled },
+	{ "cancelled_and_another", "", cancelled_and_another },
 	{ "keep_cancel", "", keep_cancel },
 	{ "statement_timeout", "set statement_timeout = 1", NULL },
 	{ "read_only", "set default_transaction_read_only = on", NULL },
@@ -365,5 +375,6 @@ int main(int argc, char **argv)
 	show_parameters(conn);
 	show_server(conn);
 	PQfinish(conn);
+	PQfinish(another);
 	return 0;
 }

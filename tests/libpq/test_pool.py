@@ -22,6 +22,7 @@ PYTHON = '/usr/bin/python3'
 CLOSED = {
     'custom', 'custom_local', 'set_config', 'temporary', 'temporary_drop', 'seed', 'settings_rule',
     'pipeline', 'event', 'unread', 'single_row', 'copy_in', 'cancelled',
+    'cancelled_and_another',
 }
 
 

@@ -85,6 +85,16 @@ static void *wait_and_query(void *pool)
 	return NULL;
 }
 
+static void *take_and_query(void *pool)
+{
+	tine_conn *conn = take(pool);
+
+	pthread_cleanup_push(invalidate, conn);
+	sleep_in_query(tine_conn_pg(conn));
+	pthread_cleanup_pop(1);
+	return NULL;
+}
+
 /* One waits in vain, one is given what comes back. Both leave the queue as they should. */
 void cancelled_while_waiting(void)
 {
@@ -116,7 +126,7 @@ static void cancel_at_query(tine_pool *pool, void *(*work)(void *))
 /* The connection is in the middle of a statement: closed, not handed on. */
 void cancelled_while_holding(void)
 {
-	cancel_at_query(new_pool(TINE_POOL_QUEUE, 2, 0), wait_and_query);
+	cancel_at_query(new_pool(TINE_POOL_QUEUE, 2, 0), take_and_query);
 }
 
 static void *query_in_scope(void *pool)

@@ -261,14 +261,17 @@ def test_failed_logins_are_limited_by_name_and_by_address(strict):
                 'x-forwarded-for': 'spoofed-' + name, 'X-Forwarded-For': 'spoofed, ' + address})
         browser.close()
         return answer.status
-    # a minute may end in the midst of it, once
-    for first in (True, False):
-        by_address = [attempt('name-%d' % number, address) for number, address in enumerate(
-            ['198.51.100.1'] * 2 + ['2001:db8::1', '2001:db8::2'])]
-        by_name = [attempt('some-name', '192.0.2.%d' % number) for number in range(21)]
+    # a minute may end in the midst of it, once; what counts already counts for others then
+    good = [403, 429] * 2, [403] * 20 + [429]
+    for turn in 1, 2:
+        by_address = [attempt('name-%d-%d' % (turn, number), address)
+                      for number, address in enumerate(
+                          ['198.51.100.%d' % turn] * 2
+                          + ['2001:db8:%d::1' % turn, '2001:db8:%d::2' % turn])]
+        by_name = [attempt('some-name-%d' % turn, '192.0.2.%d' % (100 * turn + number))
+                   for number in range(21)]
         found = by_address, by_name
-        good = [403, 429] * 2, [403] * 20 + [429]
-        if found == good or not first:
+        if found == good:
             break
     assert found == good
 

@@ -20,8 +20,9 @@
 #define REMOVED ((const PGcancel *)2)
 
 static struct place {
-	const PGcancel *_Atomic cancel;           /* NULL: never used; a search ends here */
-	const struct tine_record *_Atomic record; /* NULL: its connection has changed hands */
+	const PGcancel *_Atomic cancel; /* NULL: never used; a search ends here */
+	/* NULL: its connection has changed hands. Of a removed one: what was sent can still come. */
+	const struct tine_record *_Atomic record;
 	PGcancel *_Atomic renewed; /* ours, of the session that its connection has by now */
 	_Atomic unsigned sending;
 	atomic_bool was_sent;
@@ -57,7 +58,7 @@ static bool add(const PGcancel *cancel, const struct tine_record *record)
 	for (size_t i = 0; i < PLACES; i++, at = (at + 1) % PLACES) {
 		const PGcancel *key = atomic_load(&places[at].cancel);
 
-		if ((key && key != REMOVED) ||
+		if ((key && (key != REMOVED || atomic_load(&places[at].record))) ||
 		    !atomic_compare_exchange_strong(&places[at].cancel, &key, RESERVED))
 			continue;
 		atomic_store(&places[at].was_sent, false);
@@ -106,9 +107,14 @@ void tine_cancel_renew(struct tine_record *record)
 {
 	const struct tine_copy *copy = record->copy;
 
-	for (size_t i = 0; i < PLACES && record->stay.has_cancels; i++)
-		if (atomic_load(&places[i].record) == record)
+	for (size_t i = 0; i < PLACES && record->stay.has_cancels; i++) {
+		if (atomic_load(&places[i].record) != record)
+			continue;
+		if (atomic_load(&places[i].cancel) == REMOVED)
+			atomic_store(&places[i].record, NULL);
+		else
 			drop_renewed(copy, &places[i], copy->real.PQgetCancel(record->conn));
+	}
 }
 
 /* ---- while a session is opened anew --------------------------------------------------------- */
@@ -209,13 +215,24 @@ PGcancel *tine_wrap_PQgetCancel(struct tine_copy *copy, PGconn *conn)
 	return cancel;
 }
 
+/* One place remembers for all that were sent of a connection. */
+static bool is_remembered(const struct place *place)
+{
+	const struct tine_record *record = atomic_load(&place->record);
+
+	for (const struct place *other = places; other < place; other++)
+		if (atomic_load(&other->cancel) == REMOVED &&
+		    atomic_load(&other->record) == record)
+			return true;
+	return false;
+}
+
 void tine_wrap_PQfreeCancel(struct tine_copy *copy, PGcancel *cancel)
 {
 	struct place *place = cancel ? find(cancel) : NULL;
 
 	if (place) {
-		/* Its connection is not told to forget that it was used. */
-		if (!atomic_load(&place->was_sent))
+		if (!atomic_load(&place->was_sent) || is_remembered(place))
 			atomic_store(&place->record, NULL);
 		drop_renewed(copy, place, NULL);
 		atomic_store(&place->cancel, REMOVED);
