@@ -12,9 +12,9 @@ TRANSPORTS = ['tls13', 'tls12', 'plain', 'unix']
 PYTHON = '/usr/bin/python3'
 
 
-def all_of(program, runner):
+def all_of(program, runner, *options):
     """Run a program of C tests; those that failed."""
-    done = runner.start([os.path.join(TESTS, program)])
+    done = runner.start([os.path.join(TESTS, program)], options=options)
     assert re.search(r'^1\.\.\d+$', done.stdout, re.M), (done.stdout, done.stderr)
     return re.findall(r'(?:^#.*\n)*^not ok.*', done.stdout, re.M)
 
@@ -32,6 +32,13 @@ def test_restore(cluster, run_on, transport):
 @pytest.mark.parametrize('transport', ['tls13', 'unix'])
 def test_cancels_meanwhile(cluster, run_on, transport):
     assert all_of('cancel_test', run_on(cluster.conninfo(transport))) == []
+
+
+@pytest.mark.parametrize('options', [[], ['--budget', '20'], ['--budget', '20', '--pool', '3']],
+                         ids=' '.join)
+@pytest.mark.parametrize('transport', ['tls13', 'unix'])
+def test_unseen(cluster, run_on, transport, options):
+    assert all_of('unseen_test', run_on(cluster.conninfo(transport)), *options) == []
 
 
 @pytest.mark.parametrize('transport', ['tls13', 'tls12'])

@@ -11,6 +11,7 @@
 #include "preload/libpq/common.h"
 #include "preload/libpq/past.h"
 #include "preload/libpq/reopen.h"
+#include "preload/libpq/trace.h"
 
 #define PING_TIMEOUT_NS (2 * (int64_t)TINE_NS_PER_S)
 /* What is read at one look: a farewell has several records, and then the end. */
@@ -144,10 +145,12 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent)
 	struct tine_reopening work = { .record = record };
 	int saved_errno = errno;
 	enum tine_reopen_why why;
+	bool was_shown;
 
 	if (may_judge(record)) {
 		record->inside = true;
 		tine_cancel_hold(record);
+		was_shown = tine_trace_hide(record);
 		/* libpq has forgotten it when it has found the connection dead. */
 		work.is_nonblocking = record->copy->real.PQisnonblocking(record->conn);
 		work.is_brief = is_sent || work.is_nonblocking;
@@ -158,6 +161,8 @@ void tine_alive_ensure(struct tine_record *record, bool is_sent)
 			tine_reopen_leave(&work);
 		if (record->lending.is_told)
 			tine_lend_look(record);
+		if (was_shown)
+			tine_trace_show(record);
 		tine_cancel_let(record);
 		record->inside = false;
 	}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "preload/libpq/trace.h"
 
 /* How often it is sent again. A statement_timeout that is too short for it ends it the same way. */
 #define CANCELS_MAX 20
@@ -97,7 +98,7 @@ int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *st
 {
 	const struct tine_real *real = &record->copy->real;
 	int was_nonblocking = real->PQisnonblocking(record->conn), tries = 0;
-	bool is_whole = false;
+	bool is_whole = false, was_shown = tine_trace_hide(record);
 	struct answer answer;
 
 	if (real->PQsetnonblocking(record->conn, 1) == 0)
@@ -105,6 +106,8 @@ int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *st
 			is_whole = ask_once(record, step, until_ns, &answer);
 		while (is_whole && answer.is_cancelled && ++tries < CANCELS_MAX);
 	real->PQsetnonblocking(record->conn, was_nonblocking);
+	if (was_shown)
+		tine_trace_show(record);
 	return is_whole && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
 		       ? answer.rows
 		       : -1;

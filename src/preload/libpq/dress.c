@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/peek.h"
+#include "preload/libpq/trace.h"
 
 struct hearing {
 	const struct tine_real *real;
@@ -65,7 +66,7 @@ bool tine_dress_restore(struct tine_record *record)
 	real->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	if (real->PQsetErrorContextVisibility)
 		real->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
-	real->PQuntrace(conn);
+	tine_trace_end(record);
 	return !hearing.is_farewell && real->PQsetnonblocking(conn, 0) == 0;
 }
 

@@ -2,6 +2,7 @@
 #include "preload/libpq/lend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -176,19 +177,39 @@ void tine_lend_never(struct tine_record *record)
 	untell(record);
 }
 
+/* The program has not asked yet what libpq has to say of its own statement. */
+static void put_message_back(struct tine_record *record, char *message)
+{
+	if (strcmp(message, record->copy->real.PQerrorMessage(record->conn)) == 0) {
+		free(message);
+		return;
+	}
+	free(record->refusal);
+	record->refusal = message;
+}
+
 void tine_lend_after(struct tine_record *record)
 {
 	const struct tine_session *session = &record->session;
+	const struct tine_real *real = &record->copy->real;
+	bool is_due, is_reset = record->lending.is_reset;
+	char *message;
 
-	if (record->copy->real.PQtransactionStatus(record->conn) != PQTRANS_IDLE || session->due)
+	if (real->PQtransactionStatus(record->conn) != PQTRANS_IDLE || session->due)
 		return;
 	/* The second is for what was not foreseen. */
-	if (record->lending.is_unsure ||
-	    tine_journal_obstacle(&session->journal) != TINE_OBSTACLE_NONE)
-		untell(record);
-	else if (record->lending.is_reset)
-		tell(record);
+	is_due = record->lending.is_unsure ||
+		 tine_journal_obstacle(&session->journal) != TINE_OBSTACLE_NONE;
 	record->lending.is_reset = false;
+	if (!is_due && !is_reset)
+		return;
+	message = strdup(real->PQerrorMessage(record->conn));
+	if (is_due)
+		untell(record);
+	else
+		tell(record);
+	if (message)
+		put_message_back(record, message);
 }
 
 /* ---- who looks at it while it is idle -------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
 #include "preload/libpq/lend.h"
+#include "preload/libpq/login.h"
 #include "preload/libpq/past.h"
 #include "preload/libpq/reopen.h"
 
@@ -435,6 +436,7 @@ bool tine_park_keep(struct tine_record *record)
 		memcpy(stay->name, stay->first_name, sizeof(stay->name));
 	}
 	tine_journal_clear(&record->session.journal);
+	tine_login_refuse(record, NULL);
 	tine_stay_move(stay, TINE_STAY_PARKED);
 	stay->parked_ns = tine_clock_ns();
 	tine_budget_say_idle(record);

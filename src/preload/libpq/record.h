@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "board/claim.h"
 #include "board/seat.h"
@@ -62,6 +63,13 @@ struct tine_renewal {
 	atomic_uint readers;
 };
 
+/* What the program has traced: see trace.h. */
+struct tine_tracing {
+	FILE *file; /* NULL: nothing */
+	int flags;
+	bool is_hidden;
+};
+
 /* What every statement looks at comes first. */
 struct tine_record {
 	PGconn *conn;
@@ -70,7 +78,8 @@ struct tine_record {
 			  */
 	bool inside;     /* we are at work on it: what callbacks of libpq's call is not looked at */
 	int64_t used_ns; /* coarse monotonic time of the last use */
-	char *refusal;   /* why it was never opened; ours, NULL else */
+	char *refusal;   /* why it was never opened, or what PQerrorMessage() says while it is
+			  * open; ours, NULL else */
 	struct tine_seat *seat; /* of the budget; NULL without one */
 	struct tine_lending lending;
 	struct tine_session session;
@@ -78,6 +87,7 @@ struct tine_record {
 	struct tine_await await; /* where stay.place is TINE_STAY_QUEUED */
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
 	struct tine_renewal renewal;
+	struct tine_tracing tracing;
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */

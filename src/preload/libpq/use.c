@@ -113,11 +113,15 @@ void tine_use_end(struct tine_record *record)
 		tine_budget_used(record);
 }
 
+/* A program may ask for answers where none is due, before it begins something: that is no use, and
+ * no sign of life. */
 TINE_HOT_CODE
-void tine_use_answer(struct tine_record *record, const PGresult *result)
+static void use_answer(struct tine_record *record, const PGresult *result)
 {
+	bool was_due = record->session.due || !record->session.is_open;
+
 	tine_session_result(record, result);
-	if (!result)
+	if (!result && was_due)
 		tine_use_end(record);
 }
 
@@ -199,7 +203,7 @@ PGresult *tine_wrap_PQgetResult(struct tine_copy *copy, PGconn *conn)
 	PGresult *result = copy->real.PQgetResult(conn);
 
 	if (record && record->copy == copy && !record->inside)
-		tine_use_answer(record, result);
+		use_answer(record, result);
 	return result;
 }
 

@@ -34,7 +34,4 @@ void tine_use_asked(struct tine_record *record, const struct tine_statement *sta
 /** Of functions that leave nothing behind in the session. */
 void tine_use_end(struct tine_record *record);
 
-/** PQgetResult() has returned this. */
-void tine_use_answer(struct tine_record *record, const PGresult *result);
-
 #endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What tine asks on a program's connection does not show: not in what libpq says of the program's
+ * own statement, not in its trace. To be run under tine run, with CONNINFO in the environment. Under
+ * a budget idle sessions are told to end, and not to where they cannot be had again.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "play.h"
+
+/* The statement fails, and libpq says so for as long as nothing else begins. */
+static void expect_message(PGconn *conn, const char *sql, const char *message)
+{
+	PGresult *result = PQexec(conn, sql);
+
+	CHECK_INT(PQresultStatus(result), ==, PGRES_FATAL_ERROR);
+	PQclear(result);
+	if (!strstr(PQerrorMessage(conn), message))
+		check_fail(__FILE__, __LINE__, "%s: \"%s\"", sql, PQerrorMessage(conn));
+	CHECK_STR(play_ask(conn, "select 7"), "7");
+	CHECK_STR(PQerrorMessage(conn), "");
+}
+
+TEST(messages)
+{
+	PGconn *conn = play_open();
+
+	play_ask(conn, "create temp table one (a int unique deferrable initially deferred)");
+	for (int i = 0; i < 2; i++) {
+		play_ask(conn, "begin");
+		play_ask(conn, "create temp table another (a int)");
+		play_ask(conn, "insert into one values (1), (1)");
+		expect_message(conn, "commit", "duplicate key");
+	}
+	expect_message(conn, "reset all; select 1/0", "division by zero");
+	PQfinish(conn);
+	/* The next one has nothing of it. */
+	conn = play_open();
+	CHECK_STR(PQerrorMessage(conn), "");
+	PQfinish(conn);
+}
+
+TEST(messages_of_a_fresh_session)
+{
+	PGconn *conn = play_open();
+
+	play_ask(conn, "begin");
+	play_ask(conn, "create temp table one (a int unique deferrable initially deferred)");
+	play_ask(conn, "insert into one values (1), (1)");
+	expect_message(conn, "commit", "duplicate key");
+	expect_message(conn, "reset all; select 1/0", "division by zero");
+	PQfinish(conn);
+}
+
+/* All that it has in the file by now, which is emptied. */
+static const char *traced(FILE *file)
+{
+	static char text[65536];
+	size_t length;
+
+	fflush(file);
+	rewind(file);
+	length = fread(text, 1, sizeof(text) - 1, file);
+	text[length] = '\0';
+	rewind(file);
+	CHECK_INT(ftruncate(fileno(file), 0), ==, 0);
+	return text;
+}
+
+static bool is_traced(FILE *file, const char *word)
+{
+	return strstr(traced(file), word);
+}
+
+TEST(traces)
+{
+	PGconn *conn = play_open();
+	FILE *file = tmpfile();
+
+	CHECK(file);
+	PQtrace(conn, file);
+	PQsetTraceFlags(conn, PQTRACE_SUPPRESS_TIMESTAMPS);
+	play_ask(conn, "set my.own = 1");
+	play_ask(conn, "listen news");
+	CHECK(!is_traced(file, "idle_session_timeout"));
+	play_ask(conn, "select 'again'");
+	CHECK(is_traced(file, "again"));
+	play_end_session(conn);
+	play_ask(conn, "select 'once more'");
+	CHECK_INT(traced(file)[0], ==, 'F');
+	play_end_session(conn);
+	play_ask(conn, "select 'once more'");
+	CHECK(!is_traced(file, "my.own"));
+	PQuntrace(conn);
+	play_ask(conn, "select 'untold'");
+	CHECK(!is_traced(file, "untold"));
+	PQfinish(conn);
+	fclose(file);
+}
+
+/* What is left of the last statement is fetched before the next one begins, as PHP does: that
+ * nothing is left is no sign of life. */
+TEST(emptied_before_use)
+{
+	PGconn *conn = play_open();
+
+	for (int i = 0; i < 3; i++) {
+		play_end_session(conn);
+		CHECK(!PQgetResult(conn));
+		CHECK_STR(play_ask(conn, "select 'again'"), "again");
+		play_end_session(conn);
+		CHECK(!PQgetResult(conn));
+		CHECK(PQsendQuery(conn, "select 1"));
+		PQclear(PQgetResult(conn));
+		CHECK(!PQgetResult(conn));
+		CHECK_INT(PQstatus(conn), ==, CONNECTION_OK);
+	}
+	PQfinish(conn);
+}
+
+CHECK_TABLE(T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use))
