@@ -263,16 +263,22 @@ static bool put_tcp(struct tine_conninfo *info, const struct origin *origin)
 	       put_number(info, origin, "tcp_user_timeout", config->tcp_user_timeout_ms);
 }
 
+/* PostgreSQL cuts longer ones, and tells the program so. */
+#define NAME_BYTES 63
+
 static bool put_name(struct tine_conninfo *info, const struct origin *origin)
 {
 	const char *name = origin->config->application_name;
+	char own[NAME_BYTES + 1];
 
 	if (name && *name)
 		return put(info, "application_name", name);
 	if (*value_of(origin->effective, "application_name") ||
 	    *value_of(origin->effective, "fallback_application_name"))
 		return true;
-	return put(info, "fallback_application_name", program_invocation_short_name);
+	/* Whatever the process calls itself: some set a title. */
+	snprintf(own, sizeof(own), "%s", program_invocation_short_name);
+	return put(info, "fallback_application_name", own);
 }
 
 static const char *sslmode(const struct origin *origin)

@@ -456,12 +456,15 @@ void tine_share_silence(struct tine_pool *pool, int64_t idle_ns)
 
 int tine_share_farewell(struct tine_slot *slot)
 {
-	int fd, open_ms = TINE_PERMIT_CLOSED_MS;
+	const struct tine_pq *pq = slot->pool->pq;
+	int fd = -1, open_ms = TINE_PERMIT_CLOSED_MS;
 
 	if (slot->permit < 0 || !slot->pg)
 		return 0;
 	tine_fork_gate_enter();
-	fd = slot->pool->pq->socket(slot->pg);
+	/* A busy server does not hear the farewell before it is done. */
+	if (pq->transaction_status(slot->pg) != PQTRANS_ACTIVE)
+		fd = pq->socket(slot->pg);
 	if (fd >= 0)
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	tine_slot_finish(slot);

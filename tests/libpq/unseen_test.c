@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What tine asks on a program's connection does not show: not in what libpq says of the program's
- * own statement, not in its trace. To be run under tine run, with CONNINFO in the environment. Under
- * a budget idle sessions are told to end, and not to where they cannot be had again.
+ * own statement, not in its trace. To be run under tine run, with CONNINFO in the environment.
+ * Under a budget idle sessions are told to end, and not to where they cannot be had again.
  */
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "play.h"
@@ -119,4 +120,30 @@ TEST(emptied_before_use)
 	PQfinish(conn);
 }
 
-CHECK_TABLE(T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use))
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* Nobody waits for a server that is busy: it does not hear the farewell. */
+TEST(finished_at_work)
+{
+	int64_t least_ms = INT64_MAX;
+
+	for (int i = 0; i < 10; i++) {
+		PGconn *conn = play_open();
+		int64_t begun_ms;
+
+		CHECK(PQsendQuery(conn, "select pg_sleep(0.3)"));
+		begun_ms = now_ms();
+		PQfinish(conn);
+		if (now_ms() - begun_ms < least_ms)
+			least_ms = now_ms() - begun_ms;
+	}
+	CHECK_INT(least_ms, <, 40);
+}
+
+CHECK_TABLE(T(finished_at_work), T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use))

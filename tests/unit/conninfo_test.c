@@ -364,6 +364,20 @@ TEST(keepalives_are_on_unless_said)
 	CHECK(is_param("keepalives_count", NULL) && is_param("tcp_user_timeout", NULL));
 }
 
+/* A process may call itself whatever it likes; the server would tell that it cuts it. */
+TEST(a_name_is_not_too_long)
+{
+	char *name = program_invocation_short_name;
+	char title[] = "worker: 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789";
+
+	begin();
+	program_invocation_short_name = title;
+	CHECK_INT(make("host=a"), ==, 0);
+	program_invocation_short_name = name;
+	title[63] = '\0';
+	CHECK(is_param("fallback_application_name", title));
+}
+
 TEST(the_application_has_a_name)
 {
 	begin();
@@ -389,4 +403,4 @@ CHECK_TABLE(T(reads_keywords), T(opens_no_socket_and_looks_up_no_name), T(reads_
 	    T(splits_lists_as_libpq_does), T(refuses_wrong_hosts), T(reads_session_attrs),
 	    T(reads_connect_timeout), T(reads_load_balance_hosts), T(tls_is_required_unless_named),
 	    T(gss_is_off_unless_named), T(keepalives_are_on_unless_said),
-	    T(the_application_has_a_name))
+	    T(a_name_is_not_too_long), T(the_application_has_a_name))

@@ -301,6 +301,9 @@ int tine_budget_before_end(const struct tine_record *record, struct tine_claim *
 	fd = record->copy->real.PQsocket(record->conn);
 	if (fd >= 0 && record->session.is_open && !tine_session_holds(record))
 		return TINE_BUDGET_UNSEEN;
+	/* The server does not hear the farewell before it is done. */
+	if (record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+		return TINE_BUDGET_UNSEEN;
 	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 }
 

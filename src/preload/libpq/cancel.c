@@ -21,7 +21,7 @@
 
 static struct place {
 	const PGcancel *_Atomic cancel; /* NULL: never used; a search ends here */
-	/* NULL: its connection has changed hands. Of a removed one: what was sent can still come. */
+	/* NULL: its connection has changed hands. Of a removed one: what it sent can still come. */
 	const struct tine_record *_Atomic record;
 	PGcancel *_Atomic renewed; /* ours, of the session that its connection has by now */
 	_Atomic unsigned sending;
