@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from libpq.programs import TESTS
+from libpq.programs import HERE, TESTS
 
 TRANSPORTS = ['tls13', 'tls12', 'plain', 'unix']
 PYTHON = '/usr/bin/python3'
@@ -61,3 +61,12 @@ def test_without_revive(cluster, run_on):
     for name in ('inherited', 'ended'):
         done = runner.start([os.path.join(TESTS, 'revive_test'), name], options=['--no-revive'])
         assert 'not ok' in done.stdout, (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize('options, sessions', [
+    (['--budget', '6'], 6), (['--pool', '2'], 1), (['--budget', '6', '--pool', '2'], 1),
+    (['--pool', '2', '--reset', 'none'], 1)])
+def test_the_programs_own_loop(cluster, run_on, options, sessions):
+    """A login in steps waits for nothing but what its program waits for."""
+    run = run_on(cluster.conninfo('tls'))
+    assert run([PYTHON, os.path.join(HERE, 'own_loop.py')], options=options) == '%d\n' % sessions

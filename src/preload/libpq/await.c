@@ -77,7 +77,7 @@ static bool start(struct tine_record *record)
 	const struct tine_real *real = &record->copy->real;
 
 	if (!tine_gate_reset_start(record->copy, record->conn)) {
-		tine_login_done(record, false);
+		tine_login_done(record, false, false);
 		return false;
 	}
 	if (record->await.is_nonblocking)

@@ -15,6 +15,7 @@
 #include "preload/libpq/budget.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
+#include "preload/libpq/lend.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
 #include "preload/libpq/wrap.h"
@@ -154,6 +155,18 @@ static PostgresPollingStatusType step_real(PGconn *conn,
 	return next;
 }
 
+static PostgresPollingStatusType poll_telling(struct tine_record *record)
+{
+	PostgresPollingStatusType next;
+
+	record->inside = true;
+	next = tine_lend_poll(record);
+	record->inside = false;
+	if (next == PGRES_POLLING_OK)
+		tine_stay_move(&record->stay, TINE_STAY_OUT);
+	return next;
+}
+
 /* A connection that is made in steps is complete with the last one. */
 static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 				      PostgresPollingStatusType (*real)(PGconn *conn))
@@ -166,14 +179,17 @@ static PostgresPollingStatusType step(struct tine_copy *copy, PGconn *conn,
 	if (!record || record->copy != copy || record->inside)
 		return step_real(conn, real);
 	if (record->stay.place == TINE_STAY_COMING)
-		return tine_park_poll(record);
+		return record->lending.is_telling ? poll_telling(record) : tine_park_poll(record);
 	if (tine_await_is_on(record))
 		return tine_await_poll(record);
 	next = step_real(conn, real);
 	if (!record->session.is_open &&
 	    (next == PGRES_POLLING_OK || next == PGRES_POLLING_FAILED)) {
 		tine_stay_move(&record->stay, TINE_STAY_OUT);
-		tine_login_done(record, next == PGRES_POLLING_OK);
+		if (!tine_login_done(record, next == PGRES_POLLING_OK, true)) {
+			tine_stay_move(&record->stay, TINE_STAY_COMING);
+			next = poll_telling(record);
+		}
 	}
 	return next;
 }
@@ -196,12 +212,21 @@ static struct tine_record *find_apart(const struct tine_copy *copy, const PGconn
 	return record && record->copy == copy ? record : NULL;
 }
 
+/* There libpq is connected at once. */
+static bool is_local(const struct tine_record *record)
+{
+	const char *host = record->copy->real.PQhost(record->conn);
+
+	return host && (*host == '/' || *host == '@');
+}
+
 ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 {
 	const struct tine_record *record = find_apart(copy, conn);
 
+	/* As PQconnectStart() leaves it, until it is polled. */
 	if (record && record->stay.place == TINE_STAY_COMING)
-		return CONNECTION_MADE; /* as PQconnectStart() leaves it, until it is polled */
+		return is_local(record) ? CONNECTION_MADE : CONNECTION_STARTED;
 	if (record && tine_await_is_on(record))
 		return CONNECTION_STARTED;
 	return copy->real.PQstatus(conn);
@@ -302,7 +327,7 @@ void tine_wrap_PQreset(struct tine_copy *copy, PGconn *conn)
 	tine_session_end(record);
 	record->forks = tine_level.forks;
 	reset_real(copy, conn);
-	tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
+	tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK, false);
 }
 
 int tine_wrap_PQresetStart(struct tine_copy *copy, PGconn *conn)

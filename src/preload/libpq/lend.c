@@ -102,13 +102,23 @@ static bool may_tell(const struct tine_record *record)
 	       !is_replication(record);
 }
 
+struct telling {
+	char sql[sizeof(TELL) + 24];
+};
+
+static void write_tell(const struct tine_record *record, struct telling *ret)
+{
+	snprintf(ret->sql, sizeof(ret->sql), TELL, after_ms,
+		 record->copy->real.PQbackendPID(record->conn));
+}
+
 /* @return is it told now, and was not? */
 static bool tell(struct tine_record *record)
 {
-	char sql[sizeof(TELL) + 24];
+	struct telling telling;
 
-	snprintf(sql, sizeof(sql), TELL, after_ms, record->copy->real.PQbackendPID(record->conn));
-	return ask(record, sql) > 0;
+	write_tell(record, &telling);
+	return ask(record, telling.sql) > 0;
 }
 
 bool tine_lend_listens(const struct tine_record *record)
@@ -122,17 +132,72 @@ bool tine_lend_listens(const struct tine_record *record)
 	return false;
 }
 
-void tine_lend_begin(struct tine_record *record)
+static bool begin(struct tine_record *record)
 {
 	struct tine_lending *lending = &record->lending;
 
 	*lending = (struct tine_lending){ .is_never = lending->is_never };
 	if (!may_tell(record) || tine_lend_listens(record))
-		return;
+		return false;
 	lending->heard_ns = tine_clock_coarse_ns();
-	lending->is_able = lending->is_told = tell(record);
-	if (lending->is_told)
+	return true;
+}
+
+static void note_told(struct tine_lending *lending, bool is_told)
+{
+	lending->is_able = lending->is_told = is_told;
+	if (is_told)
 		tine_lend_any = true;
+}
+
+void tine_lend_begin(struct tine_record *record)
+{
+	if (begin(record))
+		note_told(&record->lending, tell(record));
+}
+
+bool tine_lend_begin_in_steps(struct tine_record *record)
+{
+	struct telling telling;
+
+	if (!begin(record))
+		return false;
+	write_tell(record, &telling);
+	record->lending.is_telling =
+		record->copy->real.PQsendQuery(record->conn, telling.sql);
+	return record->lending.is_telling;
+}
+
+/* @return is it the last one? */
+static bool read_telling(struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+	PGresult *result;
+
+	if (!real->PQconsumeInput(record->conn))
+		return true;
+	while (!real->PQisBusy(record->conn)) {
+		result = real->PQgetResult(record->conn);
+		if (!result)
+			return true;
+		record->lending.is_able |= real->PQntuples(result) > 0;
+		real->PQclear(result);
+	}
+	return false;
+}
+
+PostgresPollingStatusType tine_lend_poll(struct tine_record *record)
+{
+	struct tine_lending *lending = &record->lending;
+
+	if (record->copy->real.PQflush(record->conn) > 0)
+		return PGRES_POLLING_WRITING;
+	if (!read_telling(record))
+		return PGRES_POLLING_READING;
+	lending->is_telling = false;
+	record->used_ns = lending->heard_ns = tine_clock_coarse_ns();
+	note_told(lending, lending->is_able);
+	return PGRES_POLLING_OK;
 }
 
 /* ---- telling otherwise ---------------------------------------------------------------------- */

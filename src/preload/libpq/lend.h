@@ -34,6 +34,13 @@ void tine_lend_start(const struct tine_settings *settings);
  *  Waits for the answer, 10 s at most; what fails leaves a connection as it is, or lost. */
 void tine_lend_begin(struct tine_record *record);
 
+/** The same without waiting, for a login in steps.
+ *  @return true: an answer is due, see tine_lend_poll() */
+bool tine_lend_begin_in_steps(struct tine_record *record);
+
+/** What has come of it. @return OK: it is over, whatever came; else what to wait for */
+PostgresPollingStatusType tine_lend_poll(struct tine_record *record);
+
 /** Will something that was sent to it later be missed when the session is another one? */
 bool tine_lend_listens(const struct tine_record *record);
 

@@ -191,7 +191,7 @@ static PGconn *open_new(struct tine_copy *copy, const struct tine_login *login, 
 		record->await.wait = wait;
 		tine_await_begin(record);
 	} else if (!is_start) {
-		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK);
+		tine_login_done(record, copy->real.PQstatus(conn) == CONNECTION_OK, false);
 	}
 	return conn;
 }
@@ -207,14 +207,20 @@ static bool may_have_ticket(const struct tine_record *record)
 	       (!real->PQconnectionUsedGSSAPI || real->PQconnectionUsedGSSAPI(record->conn));
 }
 
-void tine_login_done(struct tine_record *record, bool ok)
+bool tine_login_done(struct tine_record *record, bool ok, bool in_steps)
 {
+	bool is_due = false;
+
 	tine_budget_connected(record, ok);
 	if (!ok)
-		return;
+		return true;
 	tine_session_begin(record);
-	tine_lend_begin(record);
+	if (in_steps)
+		is_due = tine_lend_begin_in_steps(record);
+	else
+		tine_lend_begin(record);
 	tine_park_born(record, may_have_ticket(record));
+	return !is_due;
 }
 
 PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start)

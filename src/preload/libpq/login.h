@@ -19,8 +19,11 @@ bool tine_login_is_on(void);
  *  @param login  the members of key.h; its copy is filled in */
 PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool is_start);
 
-/** One that was begun has come to its end. */
-void tine_login_done(struct tine_record *record, bool ok);
+/** One that was begun has come to its end.
+ *  @param in_steps  by PQconnectPoll() or PQresetPoll(), which is not to wait
+ *  @return false: something of ours is to be answered before the program has it; the place of the
+ *          stay is to be TINE_STAY_COMING, and tine_lend_poll() to be asked */
+bool tine_login_done(struct tine_record *record, bool ok, bool in_steps);
 
 /** PQconninfo() of a connection that was another login's: the names are this one's. */
 void tine_login_say(const struct tine_record *record, PQconninfoOption *options);

@@ -468,16 +468,18 @@ static bool send_name(struct tine_record *record, const char *name)
 	return true;
 }
 
-/* One statement more, where the name is another one, or where it has been silent for long. */
-static bool ask(struct tine_record *record, const char *name)
+/* One statement more, where the name is another one, or where it has been silent for long.
+ * @return 1 its answer was good, 0 it is due, -1 it was not */
+static int ask(struct tine_record *record, const char *name, bool is_start)
 {
 	bool is_named = has_another_name(&record->stay, name);
 
 	if (!is_named && tine_clock_coarse_ns() - record->stay.parked_ns < ASK_IDLE_NS)
-		return true;
+		return 1;
 	if (is_named ? !send_name(record, name) : !record->copy->real.PQsendQuery(record->conn, ""))
-		return false;
-	return tine_dress_read(record, tine_clock_ns() + ANSWER_NS) > 0;
+		return -1;
+	record->stay.is_reset = is_start;
+	return is_start ? 0 : tine_dress_read(record, tine_clock_ns() + ANSWER_NS);
 }
 
 static int read_reset(struct tine_record *record, bool is_start)
@@ -515,7 +517,7 @@ static int make_ready(struct tine_record *record, const char *name, bool is_star
 	if (rc == 0)
 		return 0;
 	stay->is_reset = false;
-	return rc > 0 && ask(record, name) ? 1 : -1;
+	return rc > 0 ? ask(record, name, is_start) : -1;
 }
 
 /* To be set when the answer to the reset has been read. */

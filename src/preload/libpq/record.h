@@ -49,6 +49,7 @@ struct tine_await {
 /* What the server of the session has been told of its end: see lend.h. */
 struct tine_lending {
 	bool is_able;   /* it can be told */
+	bool is_telling; /* it is being told, by a login in steps */
 	bool is_told;   /* it ends the session when it is idle for long */
 	bool is_unsure; /* it was told otherwise in a transaction, or could not be */
 	bool is_reset;  /* RESET ALL is under way: it has to be told again */

@@ -140,6 +140,7 @@ void tine_session_begin(struct tine_record *record)
 	tine_journal_options(&session->journal, real->PQoptions(record->conn));
 	tine_session_note_socket(record);
 	session->born_ns = tine_clock_ns();
+	record->used_ns = tine_clock_coarse_ns();
 	session->is_open = true;
 	tine_alive_note_role(record);
 }

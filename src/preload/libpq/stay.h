@@ -28,7 +28,7 @@ enum tine_stay_place {
 struct tine_stay {
 	enum tine_stay_place place;
 	bool is_poolable; /* the key is good, and nothing of what follows speaks against it */
-	bool is_reset;    /* DISCARD ALL is on its way, its answer was not read */
+	bool is_reset;    /* DISCARD ALL, or what follows it, is on its way, its answer not read */
 	bool is_past;     /* ... past libpq */
 	uint64_t told;    /* what the server said of the session when it was new: a hash */
 	struct tine_key key;
