@@ -49,6 +49,7 @@ enum tine_fd_state {
 #define TINE_FD_TX_IDLE (UINT64_C(1) << 8)
 #define TINE_FD_TX_OPEN (UINT64_C(2) << 8)
 #define TINE_FD_TX_BUSY (UINT64_C(3) << 8) /* a request without its ReadyForQuery */
+#define TINE_FD_TX_KEPT (UINT64_C(4) << 8) /* in the pool: to the program it is finished */
 #define TINE_FD_INODE_SHIFT 12
 
 struct tine_fd_entry {

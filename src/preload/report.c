@@ -34,6 +34,10 @@ void tine_report_add(struct tine_report *report, const struct sockaddr_storage *
 {
 	uint64_t transaction = word & TINE_FD_TX_MASK;
 
+	if (transaction == TINE_FD_TX_KEPT) {
+		report->kept++;
+		return;
+	}
 	report->severed++;
 	report->open += transaction == TINE_FD_TX_OPEN;
 	report->busy += transaction == TINE_FD_TX_BUSY;
@@ -137,6 +141,7 @@ void tine_report_text(const struct tine_report *report, pid_t parent, struct tin
 			tine_text_add(ret_text, ", none in a transaction");
 		add_count(ret_text, report->hidden, " whose transaction state is not visible");
 	}
+	add_count(ret_text, report->kept, " of the pool");
 	if (report->failed) {
 		add_count(ret_text, report->failed, " COULD NOT BE SEVERED and are shared: errno ");
 		tine_text_add_number(ret_text, (uint64_t)report->failed_errno);

@@ -19,6 +19,7 @@ struct tine_report {
 	unsigned open;    /* in a transaction */
 	unsigned busy;    /* in the middle of a request */
 	unsigned hidden;  /* encrypted or never watched: the state cannot be seen */
+	unsigned kept;    /* in the pool, severed too: no hazard that anybody has made */
 	struct tine_report_peer {
 		struct sockaddr_storage address;
 		socklen_t length; /* 0 = not connected yet */

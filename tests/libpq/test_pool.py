@@ -137,6 +137,17 @@ def test_newest_comes_first(server):
     assert again == second and first != second
 
 
+def test_what_the_pool_keeps_is_no_hazard(server):
+    """To the program it is finished: its fork is not reported."""
+    script = 'open finish fork open pid end open pid'.split()
+    done = run(server, ['--pool', 2], STEPS, *script)
+    assert done.stderr == '' and len(set(done.stdout.split())) == 2
+    verbose = run(server, ['--pool', 2, '--verbose'], STEPS, *script).stderr
+    assert 'severed 0 inherited PostgreSQL connections, 1 of the pool' in verbose
+    kept = run(server, ['--pool', 2], STEPS, *'open open finish fork end'.split()).stderr
+    assert 'severed 1 inherited PostgreSQL connection (' in kept and '1 of the pool' in kept
+
+
 def test_session_that_was_ended_is_not_given_out(server):
     done = run(server, ['--pool', 2], STEPS, *'open pid finish killed open pid'.split(),
                CONNINFO=server.conninfo('unix'))

@@ -146,4 +146,5 @@ TEST(finished_at_work)
 	CHECK_INT(least_ms, <, 40);
 }
 
-CHECK_TABLE(T(finished_at_work), T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use))
+CHECK_TABLE(T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use),
+	    T(finished_at_work))

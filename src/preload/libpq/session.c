@@ -73,7 +73,9 @@ void tine_session_say_transaction(const struct tine_record *record)
 
 	if (!session->is_open || tine_record_inherited(record))
 		return;
-	if (session->due)
+	if (record->stay.place == TINE_STAY_PARKED)
+		transaction = TINE_FD_TX_KEPT;
+	else if (session->due)
 		transaction = TINE_FD_TX_BUSY;
 	else if (session->journal.in_block)
 		transaction = TINE_FD_TX_OPEN;
