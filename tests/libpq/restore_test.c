@@ -110,6 +110,38 @@ TEST(prepared_statements)
 	CHECK_STR(play_ask(conn, "select string_agg(name, ',') from pg_prepared_statements"), "q");
 }
 
+/* The table of one is gone: the others are there, and it is when the table is again. */
+TEST(a_prepared_statement_that_is_refused)
+{
+	PGconn *conn = play_open(), *other = play_open();
+	PGresult *result;
+
+	play_ask(other, "create table fleeting as select 7 as a");
+	PQclear(PQprepare(conn, "gone", "select a from fleeting", 0, NULL));
+	PQclear(PQprepare(conn, "stays", "select 8", 0, NULL));
+	play_ask(conn, "set my.own = 9");
+	play_ask(other, "drop table fleeting");
+	for (int i = 0; i < 2; i++) {
+		play_end_session(conn);
+		CHECK_STR(play_ask(conn, "show my.own"), "9");
+		result = PQexecPrepared(conn, "stays", 0, NULL, NULL, NULL, 0);
+		CHECK_STR(PQgetvalue(result, 0, 0), "8");
+		PQclear(result);
+		result = PQexecPrepared(conn, "gone", 0, NULL, NULL, NULL, 0);
+		CHECK_STR(PQresultErrorField(result, PG_DIAG_SQLSTATE), "26000");
+		PQclear(result);
+	}
+	play_ask(other, "create table fleeting as select 10 as a");
+	for (int i = 0; i < 2; i++) {
+		result = PQexecPrepared(conn, "gone", 0, NULL, NULL, NULL, 0);
+		CHECK_STR(PQgetvalue(result, 0, 0), "10");
+		PQclear(result);
+	}
+	play_ask(other, "drop table fleeting");
+	PQfinish(other);
+	PQfinish(conn);
+}
+
 TEST(listening)
 {
 	PGconn *conn = play_open();
@@ -239,5 +271,6 @@ TEST(pipelines)
 
 CHECK_TABLE(T(settings), T(pipelines), T(settings_of_transactions), T(settings_of_one_text),
 	    T(encoding_of_libpq), T(texts_that_are_not_ascii), T(prepared_statements),
+	    T(a_prepared_statement_that_is_refused),
 	    T(listening), T(what_cannot_be_restored),
 	    T(temporary_tables_by_the_options_of_a_login), T(what_is_discarded))

@@ -172,6 +172,11 @@ void tine_item_keep_prepared(struct tine_journal *journal, struct tine_journal_i
 	*link = item;
 }
 
+struct tine_journal_item *tine_item_find_kept(struct tine_journal *journal, const char *name)
+{
+	return *find_prepared(journal, name);
+}
+
 /* One that was sent to be prepared, and is not answered, counts too. */
 const struct tine_journal_item *tine_item_find_prepared(struct tine_journal *journal,
 							const char *name)

@@ -15,6 +15,7 @@ struct tine_journal_item {
 	enum tine_effect_kind kind;
 	bool is_last;   /* of what was sent together */
 	bool is_quiet;  /* a prepared statement that does nothing to the session */
+	bool is_owed;   /* a prepared statement that the new session could not be given */
 	bool is_wide;   /* not ASCII: what it says depends on the client encoding */
 	int statements; /* in the text whose last item it is */
 	size_t bytes;
@@ -40,9 +41,10 @@ void tine_item_append(struct tine_journal_list *list, struct tine_journal_item *
 /** Take the first out of a list that is not empty. */
 struct tine_journal_item *tine_item_take(struct tine_journal_list *list);
 
-/** Keep a prepared statement, in the place of one with its name; find one, also among those that
- *  are not answered; forget one, or all. */
+/** Keep a prepared statement, in the place of one with its name; find one that is kept, or also
+ *  among those that are not answered; forget one, or all. */
 void tine_item_keep_prepared(struct tine_journal *journal, struct tine_journal_item *item);
+struct tine_journal_item *tine_item_find_kept(struct tine_journal *journal, const char *name);
 const struct tine_journal_item *tine_item_find_prepared(struct tine_journal *journal,
 							const char *name);
 void tine_item_forget_prepared(struct tine_journal *journal, const char *name);

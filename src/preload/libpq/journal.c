@@ -514,6 +514,16 @@ bool tine_journal_has_called(const struct tine_journal *journal)
 	return journal->has_called;
 }
 
+static struct tine_journal_step step_of(const struct tine_journal_item *item)
+{
+	return (struct tine_journal_step){
+		.sql = item->sql,
+		.name = item->types_count == TINE_ITEM_SQL_ONLY ? NULL : item->key,
+		.types_count = item->types_count > 0 ? item->types_count : 0,
+		.types = item->types_count > 0 ? item->types : NULL,
+	};
+}
+
 bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,
 		       struct tine_journal_step *ret)
 {
@@ -528,12 +538,27 @@ bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_w
 	}
 	item = walk->next;
 	walk->next = item->next;
-	*ret = (struct tine_journal_step){
-		.sql = item->sql,
-		.name = item->types_count == TINE_ITEM_SQL_ONLY ? NULL : item->key,
-		.types_count = item->types_count > 0 ? item->types_count : 0,
-		.types = item->types_count > 0 ? item->types : NULL,
-	};
+	*ret = step_of(item);
+	return true;
+}
+
+void tine_journal_set_owed(struct tine_journal *journal, const char *name, bool is_owed)
+{
+	struct tine_journal_item *item = tine_item_find_kept(journal, name);
+
+	if (item)
+		item->is_owed = is_owed;
+	journal->owes |= is_owed;
+}
+
+bool tine_journal_owes(struct tine_journal *journal, const char *name,
+		       struct tine_journal_step *ret)
+{
+	const struct tine_journal_item *item = tine_item_find_kept(journal, name);
+
+	if (!item || !item->is_owed)
+		return false;
+	*ret = step_of(item);
 	return true;
 }
 

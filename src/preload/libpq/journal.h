@@ -62,6 +62,7 @@ struct tine_journal {
 	bool is_indelible;          /* something may be left that it does not take away */
 	bool escapes;               /* a backslash escapes in '...' */
 	bool hides;                 /* characters of the encoding may have a backslash in them */
+	bool owes;                  /* some prepared statement may be owed */
 	struct tine_journal_list settings; /* in force, oldest first */
 	struct tine_journal_item *prepared[TINE_JOURNAL_BUCKETS];
 };
@@ -159,6 +160,14 @@ struct tine_journal_walk {
  *  @param walk  zeroed before the first call
  *  @return false when there is no more */
 bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,
+		       struct tine_journal_step *ret);
+
+/** A statement could not be prepared in the new session, since what it asks of is gone: it is owed,
+ *  and due when it is to be executed. Or it has been prepared now. */
+void tine_journal_set_owed(struct tine_journal *journal, const char *name, bool is_owed);
+
+/** Is it owed? Then this is the step. */
+bool tine_journal_owes(struct tine_journal *journal, const char *name,
 		       struct tine_journal_step *ret);
 
 #endif

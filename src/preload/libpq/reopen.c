@@ -19,6 +19,7 @@
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
+#define OWED_NS (10 * (int64_t)TINE_NS_PER_S)
 #define STEPS_AFTER_CUT 64        /* addresses that libpq may still have; each fails at once */
 
 /* ---- a new session -------------------------------------------------------------------------- */
@@ -116,15 +117,45 @@ bool tine_reopen_owns(const struct tine_record *record)
 	       tine_fd_holds(record->session.fd, word);
 }
 
+/* A table that is gone, or another one by now. In the old session the statement's use would have
+ * failed, and nothing else. */
+static bool is_refused(const struct tine_record *record, const struct tine_journal_step *step)
+{
+	const struct tine_real *real = &record->copy->real;
+
+	return step->name && real->PQstatus(record->conn) == CONNECTION_OK &&
+	       real->PQtransactionStatus(record->conn) == PQTRANS_IDLE;
+}
+
 static bool restore(struct tine_record *record, int64_t until_ns)
 {
+	struct tine_journal *journal = &record->session.journal;
 	struct tine_journal_walk walk = { 0 };
 	struct tine_journal_step step;
+	bool is_done;
 
-	while (tine_journal_next(&record->session.journal, &walk, &step))
-		if (!tine_ask(record, &step, until_ns))
+	while (tine_journal_next(journal, &walk, &step)) {
+		is_done = tine_ask(record, &step, until_ns);
+		if (!is_done && !is_refused(record, &step))
 			return false;
+		if (step.name)
+			tine_journal_set_owed(journal, step.name, !is_done);
+	}
 	return true;
+}
+
+void tine_reopen_prepare_owed(struct tine_record *record, const char *name)
+{
+	struct tine_journal_step step;
+	bool was_inside = record->inside;
+
+	if (!name || !tine_journal_owes(&record->session.journal, name, &step) ||
+	    record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+		return;
+	record->inside = true;
+	if (tine_ask(record, &step, tine_clock_ns() + OWED_NS))
+		tine_journal_set_owed(&record->session.journal, name, false);
+	record->inside = was_inside;
 }
 
 void tine_reopen_prepare(struct tine_reopening *work)

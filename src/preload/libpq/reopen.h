@@ -33,6 +33,10 @@ struct tine_reopening {
 	int watches_count;
 };
 
+/** A prepared statement that the new session could not be given is about to be executed: try once
+ *  more. If that fails so does the execution, which the server does not know the statement of. */
+void tine_reopen_prepare_owed(struct tine_record *record, const char *name);
+
 /** Does a severed number still hold the dead end that was put there for this connection? */
 bool tine_reopen_owns(const struct tine_record *record);
 

@@ -9,6 +9,7 @@
 #include "preload/libpq/lend.h"
 #include "preload/libpq/login.h"
 #include "preload/libpq/park.h"
+#include "preload/libpq/reopen.h"
 #include "preload/libpq/wrap.h"
 
 /* What a statement looks at of a record comes from memory while other things are done. */
@@ -64,6 +65,8 @@ static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *c
 		tine_park_make_way(statement);
 	if (record && record->lending.is_told)
 		tine_lend_before(record, statement);
+	if (record && record->session.journal.owes && statement->kind == TINE_EXECUTE)
+		tine_reopen_prepare_owed(record, statement->name);
 	return record;
 }
 
