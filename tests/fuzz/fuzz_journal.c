@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "preload/libpq/effect.h"
+#include "preload/libpq/fill.h"
+#include "preload/libpq/lex.h"
 #include "preload/libpq/plain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -50,17 +52,42 @@ static void check_plain(const char *sql)
 	free(text);
 }
 
+/* The same words, but that each parameter is a string. */
+static void check_filled(const char *sql)
+{
+	static const char *const values[] = { "$2, set_config(", "", NULL };
+	const struct tine_statement statement = { .values = values, .values_count = 3 };
+	const char *text = tine_fill(sql, &statement, false, false);
+	struct tine_lex lex = { .at = sql }, other = { .at = text };
+	struct tine_token token, filled;
+
+	if (text == sql)
+		return;
+	do {
+		tine_lex_next(&lex, &token);
+		tine_lex_next(&other, &filled);
+		if (token.kind == TINE_TOKEN_PARAM)
+			check(filled.kind == TINE_TOKEN_STRING);
+		else if (token.kind == TINE_TOKEN_END)
+			check(filled.kind == TINE_TOKEN_END);
+		else
+			check(filled.kind == token.kind && filled.length == token.length &&
+			      memcmp(filled.start, token.start, token.length) == 0);
+	} while (token.kind != TINE_TOKEN_END);
+}
+
 static void feed(struct tine_journal *journal, char *line)
 {
 	char how = line[0], *sql = how ? line + 1 : line;
 
 	check_plain(sql);
+	check_filled(sql);
 	if ((how & 0x30) == 0x30)
 		tine_journal_sent(journal, sql);
 	else if ((how & 0x30) == 0x20)
 		tine_journal_prepared(journal, "p", sql, 0, NULL);
 	else if ((how & 0x30) == 0x10)
-		tine_journal_executed(journal, "p");
+		tine_journal_executed(journal, tine_journal_text(journal, "p"));
 	else
 		tine_journal_closed(journal, sql);
 	answer(journal, how);

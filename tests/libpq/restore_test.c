@@ -57,6 +57,40 @@ TEST(settings)
 	expect_kept("set client_encoding to 'LATIN1'", "show client_encoding", "LATIN1");
 }
 
+/* As drivers send it that bind on the server. */
+static void set_config(PGconn *conn, const char *name, const char *value)
+{
+	const char *const values[] = { name, value };
+
+	PQclear(PQexecParams(conn, "select set_config($1, $2, false)", 2, NULL, values, NULL, NULL,
+			     0));
+}
+
+TEST(settings_by_parameters)
+{
+	static const int binary[] = { 0, 1 };
+	const char *const values[] = { "11MB", "unused" };
+	PGconn *conn = play_open();
+
+	set_config(conn, "work_mem", "7MB");
+	set_config(conn, "my.own", "till, of $1");
+	PQclear(PQprepare(conn, "p", "SELECT set_config('temp_buffers', $1, false)", 0, NULL));
+	PQclear(PQexecPrepared(conn, "p", 1, values, NULL, binary, 0));
+	play_end_session(conn);
+	CHECK_STR(play_ask(conn, "show work_mem"), "7MB");
+	CHECK_STR(play_ask(conn, "show my.own"), "till, of $1");
+	CHECK_STR(play_ask(conn, "show temp_buffers"), "11MB");
+	set_config(conn, "work_mem", "8MB");
+	set_config(conn, "work_mem", "nonsense");
+	play_end_session(conn);
+	CHECK_STR(play_ask(conn, "show work_mem"), "8MB");
+	/* What cannot be put into a text as it is. */
+	set_config(conn, "my.own", "it's");
+	play_end_session(conn);
+	play_expect_lost(conn, "select 1");
+	PQfinish(conn);
+}
+
 TEST(settings_of_transactions)
 {
 	expect_kept("begin|set work_mem = '7MB'|commit", "show work_mem", "7MB");
@@ -269,8 +303,8 @@ TEST(pipelines)
 	PQfinish(conn);
 }
 
-CHECK_TABLE(T(settings), T(pipelines), T(settings_of_transactions), T(settings_of_one_text),
-	    T(encoding_of_libpq), T(texts_that_are_not_ascii), T(prepared_statements),
-	    T(a_prepared_statement_that_is_refused),
-	    T(listening), T(what_cannot_be_restored),
-	    T(temporary_tables_by_the_options_of_a_login), T(what_is_discarded))
+CHECK_TABLE(T(settings), T(settings_by_parameters), T(pipelines), T(settings_of_transactions),
+	    T(settings_of_one_text), T(encoding_of_libpq), T(texts_that_are_not_ascii),
+	    T(prepared_statements), T(a_prepared_statement_that_is_refused), T(listening),
+	    T(what_cannot_be_restored), T(temporary_tables_by_the_options_of_a_login),
+	    T(what_is_discarded))

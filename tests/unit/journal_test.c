@@ -232,7 +232,7 @@ TEST(prepared_statements)
 	begin_session();
 	tine_journal_prepared(&journal, "p", "select $1, $2", 2, types);
 	answer(true, 'I');
-	tine_journal_executed(&journal, "p");
+	tine_journal_executed(&journal, tine_journal_text(&journal, "p"));
 	answer(true, 'I');
 	CHECK(tine_journal_next(&journal, &walk, &step));
 	CHECK_STR(step.name, "p");
@@ -262,7 +262,7 @@ TEST(unnamed_statement_goes_with_the_next_text)
 	tine_journal_prepared(&journal, "", "select 1", 0, NULL);
 	answer(true, 'I');
 	check_state("=select 1");
-	tine_journal_executed(&journal, "");
+	tine_journal_executed(&journal, tine_journal_text(&journal, ""));
 	answer(true, 'I');
 	check_state("=select 1");
 	done("select 2");
@@ -295,7 +295,7 @@ TEST(prepared_setting_is_set_when_executed)
 	tine_journal_prepared(&journal, "p", "set a = 1", 0, NULL);
 	answer(true, 'I');
 	check_state("p=set a = 1");
-	tine_journal_executed(&journal, "p");
+	tine_journal_executed(&journal, tine_journal_text(&journal, "p"));
 	answer(true, 'I');
 	check_state("set a = 1 | p=set a = 1");
 	done("execute p");

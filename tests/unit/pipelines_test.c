@@ -8,7 +8,7 @@ TEST(pipeline)
 	tine_journal_sent(&journal, "begin");
 	tine_journal_sent(&journal, "select 1");
 	tine_journal_prepared(&journal, "p", "set a = 1", 0, NULL);
-	tine_journal_executed(&journal, "p");
+	tine_journal_executed(&journal, tine_journal_text(&journal, "p"));
 	tine_journal_sent(&journal, "commit");
 	for (int i = 0; i < 5; i++)
 		answer(true, 'A');

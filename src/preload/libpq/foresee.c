@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "preload/libpq/fill.h"
 #include "preload/libpq/item.h"
 #include "preload/libpq/plain.h"
 
@@ -58,8 +59,8 @@ static void weigh(void *context, const struct tine_effect *effect)
 		look->found = TINE_FORESEEN_RESET;
 }
 
-static enum tine_foreseen read_text(struct tine_journal *journal, const char *sql,
-				    enum tine_reading *ret_reading)
+static enum tine_foreseen read_text(struct tine_journal *journal,
+				    struct tine_statement *statement, const char *sql)
 {
 	struct look look = { .journal = journal };
 
@@ -68,12 +69,13 @@ static enum tine_foreseen read_text(struct tine_journal *journal, const char *sq
 	if (strnlen(sql, TINE_JOURNAL_TEXT_BYTES) == TINE_JOURNAL_TEXT_BYTES)
 		return TINE_FORESEEN_TIE;
 	if (tine_plain_is_select(sql)) {
-		*ret_reading = TINE_IS_PLAIN;
+		statement->reading = TINE_IS_PLAIN;
 		return TINE_FORESEEN_NOTHING;
 	}
+	sql = tine_fill(sql, statement, journal->escapes, journal->hides);
 	tine_effect_read(sql, journal->escapes, journal->hides, weigh, &look);
 	if (!look.has_effects)
-		*ret_reading = look.touches ? TINE_LEAVES_TRACES : TINE_LEAVES_NOTHING;
+		statement->reading = look.touches ? TINE_LEAVES_TRACES : TINE_LEAVES_NOTHING;
 	return look.found;
 }
 
@@ -86,11 +88,11 @@ enum tine_foreseen tine_foresee(struct tine_journal *journal, struct tine_statem
 		return TINE_FORESEEN_TIE;
 	case TINE_QUERY:
 	case TINE_PREPARE:
-		return read_text(journal, statement->sql, &statement->reading);
+		return read_text(journal, statement, statement->sql);
 	case TINE_EXECUTE:
 		item = tine_item_find_prepared(journal, statement->name ? statement->name : "");
 		if (item && !item->is_quiet)
-			return read_text(journal, item->sql, &statement->reading);
+			return read_text(journal, statement, item->sql);
 		return TINE_FORESEEN_NOTHING;
 	default:
 		return TINE_FORESEEN_NOTHING;

@@ -303,13 +303,20 @@ void tine_journal_prepared(struct tine_journal *journal, const char *name, const
 	tine_item_append(&journal->sent, item);
 }
 
-void tine_journal_executed(struct tine_journal *journal, const char *name)
+const char *tine_journal_text(struct tine_journal *journal, const char *name)
 {
 	const struct tine_journal_item *item = tine_item_find_prepared(journal, name ? name : "");
 
+	if (!item || item->is_quiet || item->types_count == TINE_ITEM_SQL_ONLY)
+		return NULL;
+	return item->sql;
+}
+
+void tine_journal_executed(struct tine_journal *journal, const char *text)
+{
 	journal->has_called = true;
-	if (item && !item->is_quiet && item->types_count != TINE_ITEM_SQL_ONLY)
-		read_text(journal, item->sql);
+	if (text)
+		read_text(journal, text);
 	else
 		send_quiet(journal);
 }

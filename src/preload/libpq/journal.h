@@ -92,8 +92,13 @@ void tine_journal_sent_harmless(struct tine_journal *journal, bool calls, bool t
 void tine_journal_prepared(struct tine_journal *journal, const char *name, const char *sql,
 			   int types_count, const unsigned *types);
 
-/** A prepared statement to be executed: PQexecPrepared, PQsendQueryPrepared. */
-void tine_journal_executed(struct tine_journal *journal, const char *name);
+/** The text of a statement prepared by this name that does something to the session; NULL: there is
+ *  none, or it does nothing. */
+const char *tine_journal_text(struct tine_journal *journal, const char *name);
+
+/** A prepared statement to be executed: PQexecPrepared, PQsendQueryPrepared.
+ *  @param text  tine_journal_text(), with its parameters in it as far as they can be */
+void tine_journal_executed(struct tine_journal *journal, const char *text);
 
 /** A prepared statement to be closed: PQclosePrepared, PQsendClosePrepared. */
 void tine_journal_closed(struct tine_journal *journal, const char *name);

@@ -102,23 +102,21 @@ static bool may_tell(const struct tine_record *record)
 	       !is_replication(record);
 }
 
-struct telling {
-	char sql[sizeof(TELL) + 24];
-};
+#define TELL_BYTES (sizeof(TELL) + 24)
 
-static void write_tell(const struct tine_record *record, struct telling *ret)
+static void write_tell(const struct tine_record *record, char ret_sql[TELL_BYTES])
 {
-	snprintf(ret->sql, sizeof(ret->sql), TELL, after_ms,
+	snprintf(ret_sql, TELL_BYTES, TELL, after_ms,
 		 record->copy->real.PQbackendPID(record->conn));
 }
 
 /* @return is it told now, and was not? */
 static bool tell(struct tine_record *record)
 {
-	struct telling telling;
+	char sql[TELL_BYTES];
 
-	write_tell(record, &telling);
-	return ask(record, telling.sql) > 0;
+	write_tell(record, sql);
+	return ask(record, sql) > 0;
 }
 
 bool tine_lend_listens(const struct tine_record *record)
@@ -158,13 +156,12 @@ void tine_lend_begin(struct tine_record *record)
 
 bool tine_lend_begin_in_steps(struct tine_record *record)
 {
-	struct telling telling;
+	char sql[TELL_BYTES];
 
 	if (!begin(record))
 		return false;
-	write_tell(record, &telling);
-	record->lending.is_telling =
-		record->copy->real.PQsendQuery(record->conn, telling.sql);
+	write_tell(record, sql);
+	record->lending.is_telling = record->copy->real.PQsendQuery(record->conn, sql);
 	return record->lending.is_telling;
 }
 

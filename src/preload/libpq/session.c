@@ -9,6 +9,7 @@
 #include "base/hot.h"
 #include "preload/fdtable.h"
 #include "preload/libpq/alive.h"
+#include "preload/libpq/fill.h"
 #include "preload/track.h"
 
 static bool in_pipeline(const struct tine_record *record)
@@ -181,13 +182,23 @@ void tine_session_settle(struct tine_record *record)
 		answered(record, true);
 }
 
+static const char *filled(const struct tine_journal *journal,
+			  const struct tine_statement *statement, const char *sql)
+{
+	return sql && statement->values
+		       ? tine_fill(sql, statement, journal->escapes, journal->hides)
+		       : sql;
+}
+
 TINE_HOT_CODE
 static void tell(struct tine_journal *journal, const struct tine_statement *statement)
 {
+	const char *text;
+
 	switch (statement->kind) {
 	case TINE_QUERY:
 		if (statement->reading == TINE_UNREAD)
-			tine_journal_sent(journal, statement->sql);
+			tine_journal_sent(journal, filled(journal, statement, statement->sql));
 		else
 			tine_journal_sent_harmless(journal, statement->reading != TINE_IS_PLAIN,
 						   statement->reading == TINE_LEAVES_TRACES);
@@ -197,7 +208,8 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 				      statement->types);
 		break;
 	case TINE_EXECUTE:
-		tine_journal_executed(journal, statement->name);
+		text = tine_journal_text(journal, statement->name);
+		tine_journal_executed(journal, filled(journal, statement, text));
 		break;
 	case TINE_CLOSE:
 		tine_journal_closed(journal, statement->name);

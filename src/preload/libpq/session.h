@@ -43,6 +43,9 @@ struct tine_statement {
 	const char *sql, *name;
 	const Oid *types;
 	int count;
+	const char *const *values; /* of its parameters; NULL: none, or of no interest */
+	const int *formats;        /* may be NULL, as in libpq */
+	int values_count;
 	enum tine_reading reading; /* of a query */
 };
 
