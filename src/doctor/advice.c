@@ -64,17 +64,20 @@ const char *tine_advice_command(enum tine_framework framework)
 	return advices[framework].command;
 }
 
-/* "/usr/bin/gunicorn", "gunicorn3", or the title "gunicorn: master [app:app]". */
+/* "/usr/bin/gunicorn", "gunicorn3", or the titles "gunicorn: master [app:app]" and "[celeryd:
+ * celery@host:MainProcess]". */
 static bool is_program(const char *word, const char *name)
 {
 	size_t length = strcspn(word, ": ");
 	const char *slash = memrchr(word, '/', length);
 
 	word = slash ? slash + 1 : word;
+	word += *word == '[';
 	if (strncmp(word, name, strlen(name)) != 0)
 		return false;
 	word += strlen(name);
 	word += strspn(word, "0123456789.-");
+	word += word[0] == 'd' && word[1] == ':';
 	return !*word || *word == ':';
 }
 

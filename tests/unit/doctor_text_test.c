@@ -144,11 +144,13 @@ TEST(frameworks_are_seen_in_command_lines)
 	static const char script[] = "/usr/bin/python3\0/usr/bin/gunicorn\0--preload\0app";
 	static const char module[] = "python3\0-m\0celery\0worker";
 	static const char title[] = "gunicorn: master [app:app]\0\0\0";
+	static const char daemon[] = "[celeryd: celery@host:MainProcess] -active- (worker)";
 	static const char other[] = "python3\0gunicorn_like.py\0celery.log";
 
 	CHECK_INT(tine_advice_framework(script, sizeof(script)), ==, TINE_FRAMEWORK_GUNICORN);
 	CHECK_INT(tine_advice_framework(module, sizeof(module)), ==, TINE_FRAMEWORK_CELERY);
 	CHECK_INT(tine_advice_framework(title, sizeof(title)), ==, TINE_FRAMEWORK_GUNICORN);
+	CHECK_INT(tine_advice_framework(daemon, sizeof(daemon)), ==, TINE_FRAMEWORK_CELERY);
 	CHECK_INT(tine_advice_framework("uwsgi", 6), ==, TINE_FRAMEWORK_UWSGI);
 	CHECK_INT(tine_advice_framework(other, sizeof(other)), ==, TINE_FRAMEWORK_NONE);
 	CHECK_INT(tine_advice_framework("", 0), ==, TINE_FRAMEWORK_NONE);
