@@ -14,6 +14,7 @@
 #include "preload/libpq/ask.h"
 #include "preload/libpq/budget.h"
 #include "preload/libpq/foresee.h"
+#include "preload/libpq/login.h"
 #include "preload/libpq/watch.h"
 
 /* As libtine's lend_after_ms. */
@@ -246,8 +247,7 @@ static void put_message_back(struct tine_record *record, char *message)
 		free(message);
 		return;
 	}
-	free(record->refusal);
-	record->refusal = message;
+	tine_login_put_message(record, message);
 }
 
 void tine_lend_after(struct tine_record *record)

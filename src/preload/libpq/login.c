@@ -48,9 +48,20 @@ bool tine_login_is_libtine(const struct tine_login *login)
 
 void tine_login_refuse(struct tine_record *record, const char *why)
 {
-	free(record->refusal);
-	if (!why || asprintf(&record->refusal, "tine: %s\n", why) < 0)
-		record->refusal = NULL;
+	char *text;
+
+	if (!why || asprintf(&text, "tine: %s\n", why) < 0)
+		text = NULL;
+	tine_login_put_message(record, text);
+}
+
+void tine_login_put_message(struct tine_record *record, char *text)
+{
+	if (record->refusal) {
+		free(record->last_refusal);
+		record->last_refusal = record->refusal;
+	}
+	record->refusal = text;
 }
 
 /* A PGconn that failed, as libpq's do: its error is ours (wrapper of PQerrorMessage()). */

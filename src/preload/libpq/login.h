@@ -31,6 +31,10 @@ void tine_login_say(const struct tine_record *record, PQconninfoOption *options)
 /** PQerrorMessage() says this of it from now on; NULL: what libpq has to say. */
 void tine_login_refuse(struct tine_record *record, const char *why);
 
+/** The same for a text as it is, which is the record's from then on. The one before it stays until
+ *  there is another: libpq's buffer stays too. */
+void tine_login_put_message(struct tine_record *record, char *text);
+
 /** Is it libtine's own, whose pool has a budget and policies already? */
 bool tine_login_is_libtine(const struct tine_login *login);
 

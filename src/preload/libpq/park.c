@@ -239,6 +239,7 @@ void tine_park_finish(struct tine_record *record)
 	free(record->stay.asked_name);
 	free(record->stay.asked_fallback);
 	free(record->refusal);
+	free(record->last_refusal);
 	tine_record_remove(record);
 	if (is_left)
 		tine_level_say_left();

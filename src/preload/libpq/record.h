@@ -89,6 +89,7 @@ struct tine_record {
 	struct tine_claim claim; /* of the budget; a parent's when it is inherited */
 	struct tine_renewal renewal;
 	struct tine_tracing tracing;
+	char *last_refusal; /* the one before the refusal: the program may still look at it */
 };
 
 /** The record of a PGconn. @return NULL when it is none of ours */
