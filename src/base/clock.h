@@ -44,4 +44,7 @@ static inline int64_t tine_clock_suspended_ns(void)
 /** Milliseconds until then for poll(), rounded up; 0 when past, -1 for TINE_NEVER_NS. */
 int tine_clock_poll_ms(int64_t until_ns, int64_t now_ns);
 
+/** A millisecond, for who waits for what nobody tells. Changes errno. */
+void tine_clock_nap(void);
+
 #endif

@@ -115,8 +115,6 @@ size_t tine_claim_explain(const struct tine_board *board, uint64_t waited_ms, ch
 	return (size_t)length < size ? (size_t)length : size - 1;
 }
 
-#define NAME_BYTES 63 /* PostgreSQL cuts longer ones */
-
 size_t tine_board_identity(const struct tine_board *board, const char *name, char *ret_text,
 			   size_t size)
 {
@@ -125,7 +123,8 @@ size_t tine_board_identity(const struct tine_board *board, const char *name, cha
 
 	length = snprintf(suffix, sizeof(suffix), "[w%d:%d]", tine_board_worker(board),
 			  (int)getpid());
-	length = snprintf(ret_text, size, "%.*s%s", NAME_BYTES - length, name ? name : "", suffix);
+	length = snprintf(ret_text, size, "%.*s%s", TINE_IDENTITY_BYTES - length, name ? name : "",
+			  suffix);
 	return (size_t)length < size ? (size_t)length : size - 1;
 }
 

@@ -46,8 +46,11 @@ void tine_claim_give(struct tine_board *board, struct tine_claim *claim, int ope
 size_t tine_claim_explain(const struct tine_board *board, uint64_t waited_ms, char *ret_text,
 			  size_t size);
 
-/** The name shown in pg_stat_activity: "app[w3:4711]". PostgreSQL cuts longer ones than 63 bytes,
- *  so the application's is cut before. @return the length */
+/* PostgreSQL cuts longer ones, and tells the program so. */
+#define TINE_IDENTITY_BYTES 63
+
+/** The name shown in pg_stat_activity: "app[w3:4711]". Not longer than
+ *  TINE_IDENTITY_BYTES: the application's is cut before. @return the length */
 size_t tine_board_identity(const struct tine_board *board, const char *name, char *ret_text,
 			   size_t size);
 

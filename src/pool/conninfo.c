@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/claim.h"
 #include "pool/address.h"
 #include "pool/conninfo_text.h"
 #include "pool/error.h"
@@ -263,13 +264,10 @@ static bool put_tcp(struct tine_conninfo *info, const struct origin *origin)
 	       put_number(info, origin, "tcp_user_timeout", config->tcp_user_timeout_ms);
 }
 
-/* PostgreSQL cuts longer ones, and tells the program so. */
-#define NAME_BYTES 63
-
 static bool put_name(struct tine_conninfo *info, const struct origin *origin)
 {
 	const char *name = origin->config->application_name;
-	char own[NAME_BYTES + 1];
+	char own[TINE_IDENTITY_BYTES + 1];
 
 	if (name && *name)
 		return put(info, "application_name", name);

@@ -2,9 +2,9 @@
 #include "preload/bind.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hot.h"
 #include "preload/guard.h"
 #include "preload/linkage.h"
@@ -96,7 +96,7 @@ static bool begin_look(void)
 	for (int tries = 0; atomic_exchange(&looking, true); tries++) {
 		if (tries == LOOK_PATIENCE_MS)
 			return false;
-		poll(NULL, 0, 1);
+		tine_clock_nap();
 	}
 	return true;
 }

@@ -53,16 +53,18 @@ static void check_plain(const char *sql)
 }
 
 /* The same words, but that each parameter is a string. */
-static void check_filled(const char *sql)
+static void check_filled(const struct tine_journal *journal, const char *sql)
 {
 	static const char *const values[] = { "$2, set_config(", "", NULL };
 	const struct tine_statement statement = { .values = values, .values_count = 3 };
-	const char *text = tine_fill(sql, &statement, false, false);
-	struct tine_lex lex = { .at = sql }, other = { .at = text };
+	const char *text = tine_fill(journal, &statement, sql);
+	struct tine_lex lex = { .at = sql, .escapes = journal->escapes, .hides = journal->hides };
+	struct tine_lex other = lex;
 	struct tine_token token, filled;
 
 	if (text == sql)
 		return;
+	other.at = text;
 	do {
 		tine_lex_next(&lex, &token);
 		tine_lex_next(&other, &filled);
@@ -81,7 +83,7 @@ static void feed(struct tine_journal *journal, char *line)
 	char how = line[0], *sql = how ? line + 1 : line;
 
 	check_plain(sql);
-	check_filled(sql);
+	check_filled(journal, sql);
 	if ((how & 0x30) == 0x30)
 		tine_journal_sent(journal, sql);
 	else if ((how & 0x30) == 0x20)

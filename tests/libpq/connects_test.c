@@ -35,14 +35,6 @@ static void sleep_ms(int ms)
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L }, NULL);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void (*inside)(void);
 
 int SSL_connect(void *ssl);
@@ -151,12 +143,12 @@ TEST(another_thread_connects_in_steps)
 
 static int64_t fork_ms(void)
 {
-	int64_t begun_ms = now_ms();
+	int64_t begun_ms = play_now_ms();
 	pid_t pid = fork();
 
 	if (pid == 0)
 		_exit(0);
-	begun_ms = now_ms() - begun_ms;
+	begun_ms = play_now_ms() - begun_ms;
 	check_child(pid);
 	return begun_ms;
 }

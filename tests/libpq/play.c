@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define WAIT_MS 20000
 
@@ -79,6 +80,14 @@ void play_end_session(PGconn *conn)
 	} while (got < 0 && errno == EAGAIN);
 	/* One that was used within the last 10 ms is not looked at, by a clock that ticks in 4. */
 	poll(NULL, 0, 15);
+}
+
+int64_t play_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
 int play_count_fds(void)

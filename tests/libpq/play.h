@@ -40,6 +40,9 @@ bool play_wait_ms(int fd, short events, int wait_ms);
 #define PLAY_FORKS_WITH_THREADS()
 #endif
 
+/** Monotonic time. */
+int64_t play_now_ms(void);
+
 /** How many descriptors are open. */
 int play_count_fds(void);
 

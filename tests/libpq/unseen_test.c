@@ -5,7 +5,6 @@
  * Under a budget idle sessions are told to end, and not to where they cannot be had again.
  */
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "play.h"
@@ -23,17 +22,24 @@ static void expect_message(PGconn *conn, const char *sql, const char *message)
 	CHECK_STR(PQerrorMessage(conn), "");
 }
 
+#define MAKE_ONE "create temp table one (a int unique deferrable initially deferred)"
+
+/* A transaction with something in it that ties the session, and whose end fails. */
+static void fail_to_commit(PGconn *conn, const char *tie)
+{
+	play_ask(conn, "begin");
+	play_ask(conn, tie);
+	play_ask(conn, "insert into one values (1), (1)");
+	expect_message(conn, "commit", "duplicate key");
+}
+
 TEST(messages)
 {
 	PGconn *conn = play_open();
 
-	play_ask(conn, "create temp table one (a int unique deferrable initially deferred)");
-	for (int i = 0; i < 2; i++) {
-		play_ask(conn, "begin");
-		play_ask(conn, "create temp table another (a int)");
-		play_ask(conn, "insert into one values (1), (1)");
-		expect_message(conn, "commit", "duplicate key");
-	}
+	play_ask(conn, MAKE_ONE);
+	for (int i = 0; i < 2; i++)
+		fail_to_commit(conn, "create temp table another (a int)");
 	expect_message(conn, "reset all; select 1/0", "division by zero");
 	PQfinish(conn);
 	/* The next one has nothing of it. */
@@ -46,10 +52,7 @@ TEST(messages_of_a_fresh_session)
 {
 	PGconn *conn = play_open();
 
-	play_ask(conn, "begin");
-	play_ask(conn, "create temp table one (a int unique deferrable initially deferred)");
-	play_ask(conn, "insert into one values (1), (1)");
-	expect_message(conn, "commit", "duplicate key");
+	fail_to_commit(conn, MAKE_ONE);
 	expect_message(conn, "reset all; select 1/0", "division by zero");
 	PQfinish(conn);
 }
@@ -120,14 +123,6 @@ TEST(emptied_before_use)
 	PQfinish(conn);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 /* Nobody waits for a server that is busy: it does not hear the farewell. */
 TEST(finished_at_work)
 {
@@ -138,10 +133,10 @@ TEST(finished_at_work)
 		int64_t begun_ms;
 
 		CHECK(PQsendQuery(conn, "select pg_sleep(0.3)"));
-		begun_ms = now_ms();
+		begun_ms = play_now_ms();
 		PQfinish(conn);
-		if (now_ms() - begun_ms < least_ms)
-			least_ms = now_ms() - begun_ms;
+		if (play_now_ms() - begun_ms < least_ms)
+			least_ms = play_now_ms() - begun_ms;
 	}
 	CHECK_INT(least_ms, <, 40);
 }

@@ -58,6 +58,13 @@ static void sleep_in_query(PGconn *pg)
 	PQclear(PQexec(pg, query));
 }
 
+static void use_until_cancelled(tine_conn *conn, void (*work)(PGconn *pg))
+{
+	pthread_cleanup_push(invalidate, conn);
+	work(tine_conn_pg(conn));
+	pthread_cleanup_pop(1);
+}
+
 static void wait_for_sleeper(tine_pool *pool)
 {
 	tine_conn *conn = take(pool);
@@ -79,19 +86,13 @@ static void *wait_and_query(void *pool)
 
 	if (tine_pool_acquire(pool, 200, &conn, NULL) < 0)
 		return waited_in_vain;
-	pthread_cleanup_push(invalidate, conn);
-	sleep_in_query(tine_conn_pg(conn));
-	pthread_cleanup_pop(1);
+	use_until_cancelled(conn, sleep_in_query);
 	return NULL;
 }
 
 static void *take_and_query(void *pool)
 {
-	tine_conn *conn = take(pool);
-
-	pthread_cleanup_push(invalidate, conn);
-	sleep_in_query(tine_conn_pg(conn));
-	pthread_cleanup_pop(1);
+	use_until_cancelled(take(pool), sleep_in_query);
 	return NULL;
 }
 
@@ -195,11 +196,7 @@ static void *send_in_scope(void *pool)
 
 static void *send_held(void *pool)
 {
-	tine_conn *conn = take(pool);
-
-	pthread_cleanup_push(invalidate, conn);
-	be_cancelled_sending(tine_conn_pg(conn));
-	pthread_cleanup_pop(1);
+	use_until_cancelled(take(pool), be_cancelled_sending);
 	return NULL;
 }
 

@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "preload/libpq/trace.h"
 
 /* How often it is sent again. A statement_timeout that is too short for it ends it the same way. */
 #define CANCELS_MAX 20
+
+#define BETWEEN_NS (10 * (int64_t)TINE_NS_PER_S)
 
 static bool wait_for(const struct tine_record *record, short events, int64_t until_ns)
 {
@@ -111,6 +114,20 @@ int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *st
 	return is_whole && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
 		       ? answer.rows
 		       : -1;
+}
+
+int tine_ask_between(struct tine_record *record, const struct tine_journal_step *step)
+{
+	const struct tine_real *real = &record->copy->real;
+	bool was_inside = record->inside;
+	int rows;
+
+	record->inside = true;
+	rows = tine_ask_rows(record, step, tine_clock_ns() + BETWEEN_NS);
+	record->inside = was_inside;
+	if (rows < 0 && real->PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+		shutdown(real->PQsocket(record->conn), SHUT_RDWR);
+	return rows;
 }
 
 bool tine_ask(struct tine_record *record, const struct tine_journal_step *step, int64_t until_ns)

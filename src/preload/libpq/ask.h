@@ -24,4 +24,8 @@ bool tine_ask(struct tine_record *record, const struct tine_journal_step *step, 
 int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *step,
 		  int64_t until_ns);
 
+/** The same between two statements of the program's, for 10 s at most. A session that has not
+ *  answered is ended: its answer would be taken for one to the program. */
+int tine_ask_between(struct tine_record *record, const struct tine_journal_step *step);
+
 #endif

@@ -299,10 +299,9 @@ int tine_budget_before_end(const struct tine_record *record, struct tine_claim *
 	if (!record->session.is_lost)
 		tine_budget_ended(record, TINE_CAUSE_DISPOSED);
 	fd = record->copy->real.PQsocket(record->conn);
-	if (fd >= 0 && record->session.is_open && !tine_session_holds(record))
-		return TINE_BUDGET_UNSEEN;
-	/* The server does not hear the farewell before it is done. */
-	if (record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+	/* A busy server does not hear the farewell before it is done. */
+	if (record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE ||
+	    (fd >= 0 && record->session.is_open && !tine_session_holds(record)))
 		return TINE_BUDGET_UNSEEN;
 	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/cancel.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -126,11 +125,6 @@ static uint64_t generation(void)
 	return (uint64_t)(tine_level.forks + 1) << FORKS_SHIFT;
 }
 
-static void nap(void)
-{
-	poll(NULL, 0, 1);
-}
-
 void tine_cancel_hold(struct tine_record *record)
 {
 	struct tine_renewal *renewal = &record->renewal;
@@ -141,7 +135,7 @@ void tine_cancel_hold(struct tine_record *record)
 		return;
 	until_ns = tine_clock_ns() + READER_PATIENCE_NS;
 	while (atomic_load(&renewal->readers) && tine_clock_ns() < until_ns)
-		nap();
+		tine_clock_nap();
 }
 
 void tine_cancel_let(struct tine_record *record)
@@ -172,7 +166,7 @@ static bool begin_to_read(struct tine_record *record)
 			until_ns = tine_clock_ns() + RENEWAL_PATIENCE_NS;
 		if (tine_clock_ns() >= until_ns)
 			return false;
-		nap();
+		tine_clock_nap();
 	}
 }
 
@@ -261,32 +255,31 @@ int tine_wrap_PQcancel(struct tine_copy *copy, PGcancel *cancel, char *error, in
 	return rc;
 }
 
-/* It cannot be told what goes on with it. */
-static void never_keep(struct tine_record *record)
-{
-	if (record)
-		record->stay.is_poolable = false;
-}
-
-int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
+/* It cannot be told what goes on with it, so it is never kept. */
+static struct tine_record *find_unkept(const PGconn *conn)
 {
 	struct tine_record *record;
 
 	tine_guard_enter();
 	record = tine_record_find(conn);
-	never_keep(record);
+	if (record)
+		record->stay.is_poolable = false;
+	return record;
+}
+
+int tine_wrap_PQrequestCancel(struct tine_copy *copy, PGconn *conn)
+{
+	const struct tine_record *record = find_unkept(conn);
+
 	return record && tine_record_inherited(record) ? 1 : copy->real.PQrequestCancel(conn);
 }
 
 /* Without a connection libpq says that it has none. */
 struct pg_cancel_conn *tine_wrap_PQcancelCreate(struct tine_copy *copy, PGconn *conn)
 {
+	struct tine_record *record = find_unkept(conn);
 	struct pg_cancel_conn *cancel;
-	struct tine_record *record;
 
-	tine_guard_enter();
-	record = tine_record_find(conn);
-	never_keep(record);
 	if (!record)
 		return copy->real.PQcancelCreate(conn);
 	if (!begin_to_read(record))
@@ -299,7 +292,6 @@ struct pg_cancel_conn *tine_wrap_PQcancelCreate(struct tine_copy *copy, PGconn *
 int tine_wrap_PQregisterEventProc(struct tine_copy *copy, PGconn *conn, PGEventProc proc,
 				  const char *name, void *argument)
 {
-	tine_guard_enter();
-	never_keep(tine_record_find(conn));
+	find_unkept(conn);
 	return copy->real.PQregisterEventProc(conn, proc, name, argument);
 }

@@ -212,21 +212,13 @@ static struct tine_record *find_apart(const struct tine_copy *copy, const PGconn
 	return record && record->copy == copy ? record : NULL;
 }
 
-/* There libpq is connected at once. */
-static bool is_local(const struct tine_record *record)
-{
-	const char *host = record->copy->real.PQhost(record->conn);
-
-	return host && (*host == '/' || *host == '@');
-}
-
 ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 {
 	const struct tine_record *record = find_apart(copy, conn);
 
-	/* As PQconnectStart() leaves it, until it is polled. */
+	/* As PQconnectStart() leaves it, until it is polled; a Unix socket is connected at once. */
 	if (record && record->stay.place == TINE_STAY_COMING)
-		return is_local(record) ? CONNECTION_MADE : CONNECTION_STARTED;
+		return tine_login_is_local(record) ? CONNECTION_MADE : CONNECTION_STARTED;
 	if (record && tine_await_is_on(record))
 		return CONNECTION_STARTED;
 	return copy->real.PQstatus(conn);

@@ -58,21 +58,16 @@ static void add_value(struct filling *filling, const char *value)
 	add(filling, "' ", 2);
 }
 
-static bool may_matter(const char *sql, const struct tine_statement *statement)
+const char *tine_fill_values(const struct tine_journal *journal,
+			     const struct tine_statement *statement, const char *sql)
 {
-	return statement->values && statement->values_count > 0 && strstr(sql, "set_config");
-}
-
-const char *tine_fill(const char *sql, const struct tine_statement *statement, bool escapes,
-		      bool hides)
-{
-	struct tine_lex lex = { .at = sql, .escapes = escapes, .hides = hides };
+	struct tine_lex lex = { .at = sql, .escapes = journal->escapes, .hides = journal->hides };
 	struct filling filling = { .is_good = true };
 	const char *rest = sql;
 	struct tine_token token;
 	bool was_value = false;
 
-	if (!may_matter(sql, statement))
+	if (!strstr(sql, "set_config"))
 		return sql;
 	for (tine_lex_next(&lex, &token); token.kind != TINE_TOKEN_END && filling.is_good;
 	     tine_lex_next(&lex, &token)) {

@@ -11,12 +11,18 @@
 
 #include "preload/libpq/session.h"
 
-/** @param sql      the statement's, or that of the one it executes
- *  @param escapes, hides  as in struct tine_lex
+/** For statements that have values. */
+const char *tine_fill_values(const struct tine_journal *journal,
+			     const struct tine_statement *statement, const char *sql);
+
+/** @param sql  the statement's, or that of the one it executes, or NULL
  *  @return sql itself where no value matters to the session, or one cannot be put into it: of
  *          parameters in binary form, NULL, and of what is not plain ASCII, or long. Else borrowed
  *          until the thread's next call */
-const char *tine_fill(const char *sql, const struct tine_statement *statement, bool escapes,
-		      bool hides);
+static inline const char *tine_fill(const struct tine_journal *journal,
+				    const struct tine_statement *statement, const char *sql)
+{
+	return sql && statement->values ? tine_fill_values(journal, statement, sql) : sql;
+}
 
 #endif

@@ -72,7 +72,7 @@ static enum tine_foreseen read_text(struct tine_journal *journal,
 		statement->reading = TINE_IS_PLAIN;
 		return TINE_FORESEEN_NOTHING;
 	}
-	sql = tine_fill(sql, statement, journal->escapes, journal->hides);
+	sql = tine_fill(journal, statement, sql);
 	tine_effect_read(sql, journal->escapes, journal->hides, weigh, &look);
 	if (!look.has_effects)
 		statement->reading = look.touches ? TINE_LEAVES_TRACES : TINE_LEAVES_NOTHING;
@@ -81,8 +81,6 @@ static enum tine_foreseen read_text(struct tine_journal *journal,
 
 enum tine_foreseen tine_foresee(struct tine_journal *journal, struct tine_statement *statement)
 {
-	const struct tine_journal_item *item;
-
 	switch (statement->kind) {
 	case TINE_FUNCTION:
 		return TINE_FORESEEN_TIE;
@@ -90,10 +88,7 @@ enum tine_foreseen tine_foresee(struct tine_journal *journal, struct tine_statem
 	case TINE_PREPARE:
 		return read_text(journal, statement, statement->sql);
 	case TINE_EXECUTE:
-		item = tine_item_find_prepared(journal, statement->name ? statement->name : "");
-		if (item && !item->is_quiet)
-			return read_text(journal, statement, item->sql);
-		return TINE_FORESEEN_NOTHING;
+		return read_text(journal, statement, tine_journal_text(journal, statement->name));
 	default:
 		return TINE_FORESEEN_NOTHING;
 	}

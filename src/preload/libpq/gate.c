@@ -19,11 +19,6 @@ static atomic_int forking;
 static __thread int depth;
 static __thread int counted = -1; /* where this thread's step is counted */
 
-static void nap(void)
-{
-	poll(NULL, 0, 1);
-}
-
 static void count_in(void)
 {
 	int64_t until_ns = 0;
@@ -38,7 +33,7 @@ static void count_in(void)
 		atomic_fetch_sub(&steps[now % 2], 1);
 		if (!until_ns)
 			until_ns = tine_clock_ns() + STEP_PATIENCE_NS;
-		nap();
+		tine_clock_nap();
 	}
 	counted = (int)(now % 2);
 }
@@ -115,7 +110,7 @@ void tine_gate_close(void)
 		if (tine_clock_ns() >= until_ns)
 			atomic_compare_exchange_strong(&turn, &(unsigned){ now }, now + 1);
 		else
-			nap();
+			tine_clock_nap();
 	}
 }
 

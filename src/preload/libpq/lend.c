@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "base/hot.h"
 #include "base/peek.h"
@@ -21,8 +20,6 @@
 #define AFTER_MS 30000
 #define LEAST_MS 1000
 #define LATE_MS 2000
-
-#define ANSWER_NS (10 * (int64_t)TINE_NS_PER_S)
 
 /* A pooler has made up the process that it says the session is of. Servers before PostgreSQL 14 do
  * not know the setting. */
@@ -68,17 +65,7 @@ void tine_lend_start(const struct tine_settings *settings)
 
 static int ask(struct tine_record *record, const char *sql)
 {
-	struct tine_journal_step step = { .sql = sql };
-	bool was_inside = record->inside;
-	int rows;
-
-	record->inside = true;
-	rows = tine_ask_rows(record, &step, tine_clock_ns() + ANSWER_NS);
-	record->inside = was_inside;
-	/* Its answer would be taken for one to the program. */
-	if (rows < 0 && record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
-		shutdown(record->copy->real.PQsocket(record->conn), SHUT_RDWR);
-	return rows;
+	return tine_ask_between(record, &(struct tine_journal_step){ .sql = sql });
 }
 
 static bool is_replication(const struct tine_record *record)

@@ -207,14 +207,19 @@ static PGconn *open_new(struct tine_copy *copy, const struct tine_login *login, 
 	return conn;
 }
 
+bool tine_login_is_local(const struct tine_record *record)
+{
+	const char *host = record->copy->real.PQhost(record->conn);
+
+	return host && (*host == '/' || *host == '@');
+}
+
 /* Over TCP and without a password it may have been, where this libpq does not say. */
 static bool may_have_ticket(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
-	const char *host = real->PQhost(record->conn);
 
-	return !(host && (*host == '/' || *host == '@')) &&
-	       !real->PQconnectionUsedPassword(record->conn) &&
+	return !tine_login_is_local(record) && !real->PQconnectionUsedPassword(record->conn) &&
 	       (!real->PQconnectionUsedGSSAPI || real->PQconnectionUsedGSSAPI(record->conn));
 }
 

@@ -25,6 +25,9 @@ PGconn *tine_login_open(struct tine_copy *copy, struct tine_login *login, bool i
  *          stay is to be TINE_STAY_COMING, and tine_lend_poll() to be asked */
 bool tine_login_done(struct tine_record *record, bool ok, bool in_steps);
 
+/** Is it over a Unix socket? */
+bool tine_login_is_local(const struct tine_record *record);
+
 /** PQconninfo() of a connection that was another login's: the names are this one's. */
 void tine_login_say(const struct tine_record *record, PQconninfoOption *options);
 

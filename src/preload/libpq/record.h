@@ -48,13 +48,13 @@ struct tine_await {
 
 /* What the server of the session has been told of its end: see lend.h. */
 struct tine_lending {
-	bool is_able;   /* it can be told */
+	bool is_able;    /* it can be told */
 	bool is_telling; /* it is being told, by a login in steps */
-	bool is_told;   /* it ends the session when it is idle for long */
-	bool is_unsure; /* it was told otherwise in a transaction, or could not be */
-	bool is_reset;  /* RESET ALL is under way: it has to be told again */
-	bool is_looked; /* whether an event loop watches it */
-	bool is_never;  /* of this connection: one does */
+	bool is_told;    /* it ends the session when it is idle for long */
+	bool is_unsure;  /* it was told otherwise in a transaction, or could not be */
+	bool is_reset;   /* RESET ALL is under way: it has to be told again */
+	bool is_looked;  /* whether an event loop watches it */
+	bool is_never;   /* of this connection: one does */
 	int64_t heard_ns; /* when the server heard the program last, or later; coarse */
 };
 

@@ -19,7 +19,6 @@
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
-#define OWED_NS (10 * (int64_t)TINE_NS_PER_S)
 #define STEPS_AFTER_CUT 64        /* addresses that libpq may still have; each fails at once */
 
 /* ---- a new session -------------------------------------------------------------------------- */
@@ -147,15 +146,12 @@ static bool restore(struct tine_record *record, int64_t until_ns)
 void tine_reopen_prepare_owed(struct tine_record *record, const char *name)
 {
 	struct tine_journal_step step;
-	bool was_inside = record->inside;
 
 	if (!name || !tine_journal_owes(&record->session.journal, name, &step) ||
 	    record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
 		return;
-	record->inside = true;
-	if (tine_ask(record, &step, tine_clock_ns() + OWED_NS))
+	if (tine_ask_between(record, &step) >= 0)
 		tine_journal_set_owed(&record->session.journal, name, false);
-	record->inside = was_inside;
 }
 
 void tine_reopen_prepare(struct tine_reopening *work)

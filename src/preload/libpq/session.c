@@ -182,14 +182,6 @@ void tine_session_settle(struct tine_record *record)
 		answered(record, true);
 }
 
-static const char *filled(const struct tine_journal *journal,
-			  const struct tine_statement *statement, const char *sql)
-{
-	return sql && statement->values
-		       ? tine_fill(sql, statement, journal->escapes, journal->hides)
-		       : sql;
-}
-
 TINE_HOT_CODE
 static void tell(struct tine_journal *journal, const struct tine_statement *statement)
 {
@@ -198,7 +190,7 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 	switch (statement->kind) {
 	case TINE_QUERY:
 		if (statement->reading == TINE_UNREAD)
-			tine_journal_sent(journal, filled(journal, statement, statement->sql));
+			tine_journal_sent(journal, tine_fill(journal, statement, statement->sql));
 		else
 			tine_journal_sent_harmless(journal, statement->reading != TINE_IS_PLAIN,
 						   statement->reading == TINE_LEAVES_TRACES);
@@ -209,7 +201,7 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 		break;
 	case TINE_EXECUTE:
 		text = tine_journal_text(journal, statement->name);
-		tine_journal_executed(journal, filled(journal, statement, text));
+		tine_journal_executed(journal, tine_fill(journal, statement, text));
 		break;
 	case TINE_CLOSE:
 		tine_journal_closed(journal, statement->name);
