@@ -16,7 +16,7 @@ enum what {
 #define MOST 500 /* steps of a scenario; more would mean that it never runs through */
 
 /* Whoever has to be waited for is late on a slow machine. */
-#define WAIT_MS (rig_is_slow() ? 200 : 40)
+#define WAIT_MS (rig_is_slow() ? 300 : 100)
 
 static enum what failing;
 static bool thorough; /* the settings with which most things happen */
