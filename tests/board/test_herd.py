@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """A tree against a server that comes back, or refuses: how often it connects, counted in the
 server's own log."""
+import datetime
 import re
 import signal
 
@@ -12,7 +13,7 @@ from support.procs import wait_until
 from support.sampler import Sampler
 
 WORKERS, THREADS = 8, 10
-RECEIVED = re.compile(r'\[(\d+)\] .*connection received')
+RECEIVED = re.compile(r'^(\S+ \S+) \S+ \[(\d+)\] .*connection received')
 OVER = re.compile(r'\[(\d+)\] .*(connection authorized|FATAL: )')
 
 
@@ -24,14 +25,17 @@ def cluster():
 
 def in_start_up(log):
     """The most sessions that were on their way at the same time, by the order of the log. Those
-    that nobody wanted any more end without a word there."""
+    that nobody wanted any more end without a word there; for one that needs two seconds, on a
+    machine that is busy, another may begin (TOKEN_LONGEST_MS)."""
     ended = {found[1] for found in OVER.finditer(log)}
-    coming, most = set(), 0
+    coming, most = {}, 0
     for line in log.splitlines():
-        if (found := RECEIVED.search(line)) and found[1] in ended:
-            coming.add(found[1])
+        if (found := RECEIVED.search(line)) and found[2] in ended:
+            now = datetime.datetime.fromisoformat(found[1]).timestamp()
+            coming = {pid: at for pid, at in coming.items() if now - at < 1.9}
+            coming[found[2]] = now
         elif found := OVER.search(line):
-            coming.discard(found[1])
+            coming.pop(found[1], None)
         most = max(most, len(coming))
     return most
 
