@@ -171,24 +171,36 @@ TEST(a_newcomer_does_not_overtake)
 	repeat(newcomer);
 }
 
-TEST(as_many_are_called_as_there_are_permits)
+static bool call_two(int number)
 {
 	struct tine_board boards[3];
-	int waiters[6], all = 0;
+	bool is_called[6];
+	int64_t began_ns;
+	char name[32];
+	int waiters[6];
 
-	join_three(boards, "count", 4);
+	snprintf(name, sizeof(name), "count%d", number);
+	join_three(boards, name, 4);
 	rig_take(&boards[0], 4);
 	for (int i = 0; i < 6; i++)
 		waiters[i] = tine_waiter_enter(&boards[1]);
+	began_ns = tine_clock_ns();
 	tine_permit_give(&boards[0], 0, 0);
 	tine_permit_give(&boards[0], 1, 0);
-	for (int i = 0; i < 6; i++) {
-		CHECK_INT(called(&boards[1], waiters[i]), ==, i < 2);
-		all += called(&boards[1], waiters[i]) != 0;
-	}
-	CHECK_INT(all, ==, 2);
+	for (int i = 0; i < 6; i++)
+		is_called[i] = called(&boards[1], waiters[i]);
+	if (tine_clock_ns() - began_ns > LATE_NS)
+		return false;
+	for (int i = 0; i < 6; i++)
+		CHECK_INT(is_called[i], ==, i < 2);
 	for (int i = 0; i < 3; i++)
 		tine_board_close(&boards[i]);
+	return true;
+}
+
+TEST(as_many_are_called_as_there_are_permits)
+{
+	repeat(call_two);
 }
 
 TEST(who_was_called_and_leaves_passes_the_call_on)

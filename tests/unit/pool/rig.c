@@ -51,6 +51,8 @@ tine_pool_config rig_config(int pool_size, int max_overflow)
 	config.conninfo = "host=/fake dbname=app user=app";
 	config.pool_size = pool_size;
 	config.max_overflow = max_overflow;
+	/* A connect is held while threads come to wait for it, on whatever machine. */
+	config.connect_timeout_ms = RIG_LONG_MS;
 	return config;
 }
 
