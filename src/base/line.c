@@ -6,11 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define KEPT_FROM 100
+
 void tine_sink_init(struct tine_sink *sink, const char *path)
 {
 	struct stat st;
 
 	sink->path[0] = '\0';
+	sink->kept_fd = -1;
 	if (path && strcmp(path, "-") != 0 && strlen(path) < sizeof(sink->path))
 		strcpy(sink->path, path);
 	sink->stderr_known = fstat(STDERR_FILENO, &st) == 0;
@@ -57,19 +60,50 @@ int tine_sink_open(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool has_kept(const struct tine_sink *sink)
+{
+	struct stat st;
+
+	return sink->kept_fd >= 0 && fstat(sink->kept_fd, &st) == 0 &&
+	       st.st_dev == sink->kept_dev && st.st_ino == sink->kept_ino;
+}
+
+void tine_sink_keep(struct tine_sink *sink)
+{
+	struct stat st;
+	int fd;
+
+	if (!sink->path[0] || has_kept(sink))
+		return;
+	fd = tine_sink_open(sink->path);
+	if (fd < 0)
+		return;
+	/* Not one of the low numbers that programs count on. */
+	sink->kept_fd = fcntl(fd, F_DUPFD_CLOEXEC, KEPT_FROM);
+	close(fd);
+	if (sink->kept_fd >= 0 && fstat(sink->kept_fd, &st) == 0) {
+		sink->kept_dev = st.st_dev;
+		sink->kept_ino = st.st_ino;
+	}
+}
+
+static bool write_to_file(const struct tine_sink *sink, const struct tine_text *text)
+{
+	int fd = tine_sink_open(sink->path);
+	bool written;
+
+	if (fd < 0)
+		return has_kept(sink) && write_line(sink->kept_fd, text);
+	written = write_line(fd, text);
+	close(fd);
+	return written;
+}
+
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text)
 {
 	int saved_errno = errno;
-	bool written = false;
+	bool written = sink->path[0] && write_to_file(sink, text);
 
-	if (sink->path[0]) {
-		int fd = tine_sink_open(sink->path);
-
-		if (fd >= 0) {
-			written = write_line(fd, text);
-			close(fd);
-		}
-	}
 	if (!written && stderr_is_harmless(sink))
 		write_line(STDERR_FILENO, text);
 	errno = saved_errno;

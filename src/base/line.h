@@ -24,6 +24,9 @@ struct tine_sink {
 	dev_t stderr_dev;
 	ino_t stderr_ino;
 	bool stderr_known;
+	int kept_fd; /* -1 = none */
+	dev_t kept_dev;
+	ino_t kept_ino;
 };
 
 /** Set a sink up. @param path NULL, "" or "-" for standard error, else a file that is appended to
@@ -35,7 +38,13 @@ void tine_sink_init(struct tine_sink *sink, const char *path);
  *  can be. @return a descriptor of the caller's, or -errno */
 int tine_sink_open(const char *path);
 
-/** Write text and a newline. When the file cannot be opened the line goes to standard error.
+/** Keep the file open from now on, for a process that cannot open it later: as another user, or
+ *  with another root directory. Who closes all descriptors, and opens something else under this
+ *  number, gets no line there: the file is compared. */
+void tine_sink_keep(struct tine_sink *sink);
+
+/** Write text and a newline. When the file cannot be opened, nor was kept, the line goes to
+ * standard error.
  * Failures are silent: a log line is never worth disturbing the program. errno is kept. */
 void tine_sink_write(const struct tine_sink *sink, const struct tine_text *text);
 

@@ -115,8 +115,16 @@ void tine_permit_tell_socket(struct tine_board *board, int permit, int fd);
 /** Should this member close an idle connection of that permit? It should if it has more than its
  *  fair share and others are in need, or if it would keep what others are entitled to; and where
  *  there are more members than permits, after a while.
- *  @param has_use  somebody in this process waits for it */
+ *  @param has_use  somebody in this process waits for it, or it is closed soon where nobody has a
+ *                  use for it: it is given to who waits, and not kept free for who may come */
 bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool has_use);
+
+/** Does somebody wait, of whatever process? One load. */
+bool tine_board_has_waiters(const struct tine_board *board);
+
+/** Has this very process waited for long, for what its other connections may have? For who cannot
+ *  hand one over within the process. */
+bool tine_permit_is_missed(const struct tine_board *board);
 
 /** This member begins to use connections: from now on it counts where they are divided. */
 void tine_board_want(struct tine_board *board);

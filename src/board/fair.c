@@ -113,6 +113,13 @@ static int closing(const struct tine_board *board, int64_t now_ns)
 	return sum;
 }
 
+/* What is free, or will be in a moment, is on its way to who waits. */
+static int coming(const struct tine_board *board, const struct tine_count *have, int64_t now_ns)
+{
+	return (have->free > have->reserved ? have->free - have->reserved : 0) + have->limbo +
+	       closing(board, now_ns);
+}
+
 static bool had_its_slice(const struct tine_board *board, int permit, int64_t now_ns)
 {
 	return atomic_load_explicit(&board->map->seats[permit].opened_ns, memory_order_relaxed) <
@@ -132,12 +139,40 @@ bool tine_permit_is_too_much(const struct tine_board *board, int permit, bool ha
 	if (have.own <= board->floor)
 		return false;
 	share = have.limit / live ? have.limit / live : 1;
-	/* What is free, or will be in a moment, is on its way to who waits. */
-	supply = (have.free > have.reserved ? have.free - have.reserved : 0) + have.limbo +
-		 closing(board, now_ns);
+	supply = coming(board, &have, now_ns);
 	if (have.own > share)
 		return supply < pressing(board, &have, share, now_ns) ||
 		       (!has_use && supply < unclaimed(board, &have, share));
-	return live > have.limit && (!has_use || had_its_slice(board, permit, now_ns)) &&
-	       supply < unclaimed(board, &have, 1);
+	if (live <= have.limit)
+		return false;
+	return has_use ? had_its_slice(board, permit, now_ns) &&
+				 supply < pressing(board, &have, 1, now_ns)
+		       : supply < unclaimed(board, &have, 1);
+}
+
+bool tine_board_has_waiters(const struct tine_board *board)
+{
+	return atomic_load_explicit(&board->map->waiting, memory_order_relaxed) != 0;
+}
+
+/* It waits for what this process has itself, perhaps: another thread, or another task of its loop.
+ */
+bool tine_permit_is_missed(const struct tine_board *board)
+{
+	const struct tine_board_layout *map = board->map;
+	int64_t now_ns = tine_clock_ns();
+	struct tine_count have;
+	int missed = 0, places = tine_used(&map->waiters_used, TINE_BOARD_WAITERS);
+
+	if (board->place < 0 || !tine_board_has_waiters(board))
+		return false;
+	for (int i = 0; i < places; i++)
+		missed += atomic_load_explicit(&map->waiters[i].word, memory_order_relaxed) ==
+				  board->owner &&
+			  atomic_load_explicit(&map->waiters[i].since_ns, memory_order_relaxed) <
+				  now_ns - PATIENCE_NS;
+	if (!missed)
+		return false;
+	tine_permit_tally(board, now_ns, &have);
+	return coming(board, &have, now_ns) < missed;
 }

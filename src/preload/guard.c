@@ -38,6 +38,18 @@ void tine_guard_say(struct tine_text *text)
 	tine_sink_write(&sink, text);
 }
 
+void tine_guard_leaving(void)
+{
+	int saved_errno = errno;
+
+	if (tine_origin_is_borrowed())
+		return;
+	tine_sink_keep(&sink);
+	if (tine_guard_level)
+		tine_guard_level->leaving();
+	errno = saved_errno;
+}
+
 static void say_report(const struct tine_report *report, const char *topic)
 {
 	char line[TINE_LINE_MAX];

@@ -39,6 +39,8 @@ struct tine_guard_level {
 	void (*before_fork)(void);
 	void (*in_parent)(void);
 	void (*in_child)(void); /* also after a fork that ran no handlers */
+	/* It is about to be another one, or the user is: what there is to open is opened now. */
+	void (*leaving)(void);
 	/* The root directory or a namespace is another one now, of this thread at least. */
 	void (*moved)(void);
 };
@@ -66,6 +68,10 @@ void tine_guard_missed_fork(void);
 /** The first bytes on a connection show that it is an ancestor's PostgreSQL connection, inherited
  *  before anything had been sent on it. Sever it before these bytes are sent. */
 void tine_guard_sever_late(int fd);
+
+/** Before the process is somebody else, or elsewhere: files that only this user can open, or only
+ *  here, are opened. */
+void tine_guard_leaving(void);
 
 /** To be called by every hook before it does anything. */
 static inline void tine_guard_enter(void)

@@ -201,7 +201,7 @@ HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event
 	return real_epoll_ctl(epoll, operation, fd, event);
 }
 
-/* ---- the process is elsewhere ---------------------------------------------------------------- */
+/* ---- the process is elsewhere, or somebody else ---------------------------------------------- */
 
 #define PLACE (CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUSER)
 
@@ -216,19 +216,50 @@ static int moved(int rc, int what)
 HOOK(int, setns, int fd, int what)
 {
 	ENTER(setns);
+	tine_guard_leaving();
 	return moved(real_setns(fd, what), what ?: PLACE);
 }
 
 HOOK(int, unshare, int what)
 {
 	ENTER(unshare);
+	tine_guard_leaving();
 	return moved(real_unshare(what), what);
 }
 
 HOOK(int, chroot, const char *path)
 {
 	ENTER(chroot);
+	tine_guard_leaving();
 	return moved(real_chroot(path), PLACE);
+}
+
+HOOK(int, setuid, uid_t user)
+{
+	ENTER(setuid);
+	tine_guard_leaving();
+	return real_setuid(user);
+}
+
+HOOK(int, seteuid, uid_t effective)
+{
+	ENTER(seteuid);
+	tine_guard_leaving();
+	return real_seteuid(effective);
+}
+
+HOOK(int, setreuid, uid_t real, uid_t effective)
+{
+	ENTER(setreuid);
+	tine_guard_leaving();
+	return real_setreuid(real, effective);
+}
+
+HOOK(int, setresuid, uid_t real, uid_t effective, uid_t saved)
+{
+	ENTER(setresuid);
+	tine_guard_leaving();
+	return real_setresuid(real, effective, saved);
 }
 
 /* ---- bytes go out --------------------------------------------------------------------------- */

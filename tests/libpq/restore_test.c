@@ -303,8 +303,48 @@ TEST(pipelines)
 	PQfinish(conn);
 }
 
+/* libpq says that it is idle then; the server has a transaction. */
+static void leave_a_pipeline_without_a_sync(PGconn *conn)
+{
+	PGresult *result;
+
+	CHECK(PQenterPipelineMode(conn));
+	CHECK(PQsendQueryParams(conn, "select 1", 0, NULL, NULL, NULL, NULL, 0));
+	CHECK(PQsendFlushRequest(conn));
+	while ((result = PQgetResult(conn))) {
+		CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
+		PQclear(result);
+	}
+	CHECK(PQexitPipelineMode(conn));
+	CHECK_INT(PQtransactionStatus(conn), ==, PQTRANS_IDLE);
+}
+
+TEST(a_pipeline_without_a_sync)
+{
+	PGconn *conn = play_open();
+	PGresult *result;
+
+	leave_a_pipeline_without_a_sync(conn);
+	play_end_session(conn);
+	result = PQexec(conn, "select 1");
+	CHECK_INT(PQresultStatus(result), !=, PGRES_TUPLES_OK);
+	PQclear(result);
+	CHECK_INT(PQstatus(conn), ==, CONNECTION_BAD);
+}
+
+TEST(a_pipeline_that_the_next_statement_syncs)
+{
+	PGconn *conn = play_open();
+
+	leave_a_pipeline_without_a_sync(conn);
+	play_ask(conn, "select 1");
+	play_end_session(conn);
+	CHECK_INT(play_number(conn, "select 2"), ==, 2);
+}
+
 CHECK_TABLE(T(settings), T(settings_by_parameters), T(pipelines), T(settings_of_transactions),
 	    T(settings_of_one_text), T(encoding_of_libpq), T(texts_that_are_not_ascii),
 	    T(prepared_statements), T(a_prepared_statement_that_is_refused), T(listening),
 	    T(what_cannot_be_restored), T(temporary_tables_by_the_options_of_a_login),
-	    T(what_is_discarded))
+	    T(what_is_discarded), T(a_pipeline_without_a_sync),
+	    T(a_pipeline_that_the_next_statement_syncs))

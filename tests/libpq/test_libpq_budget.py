@@ -76,6 +76,124 @@ def test_workers_share_a_budget(server, boards, options, way):
     assert 0 < census.most <= budget
 
 
+ONE_WORKS = '''
+import os, signal, sys, psycopg2
+parent = os.getpid()
+def ask(cursor):
+    cursor.execute('select pg_backend_pid()')
+    return cursor.fetchone()[0]
+def open_one():
+    conn = psycopg2.connect('')
+    conn.autocommit = True
+    cursor = conn.cursor()
+    ask(cursor)
+    return cursor
+sleepers = []
+for _ in range(4):
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        kept = open_one()
+        os.write(writing, b'.')
+        signal.pause()
+    assert os.read(reading, 1) == b'.'
+    sleepers.append(pid)
+cursor = open_one()
+print(len({ask(cursor) for _ in range(300)}))
+for pid in sleepers:
+    os.kill(pid, signal.SIGKILL)
+'''
+
+
+def test_who_works_while_others_sleep_keeps_its_session(server, boards):
+    """Also where there are more processes than permits; those who sleep have theirs for 2 s."""
+    env = environment(server, TINE_BOARD_DIRECTORY=boards)
+    done = subprocess.run([*procs.tine_command('--budget', 3, '--lend-after', '2s'), PYTHON, '-c',
+                           ONE_WORKS], env=env, text=True, capture_output=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= 3, done.stdout
+
+
+KEPT_BY_THREADS = '''
+import sys, threading, psycopg2
+failed = []
+def work(number):
+    try:
+        conn = psycopg2.connect('')
+        conn.autocommit = True
+        cursor = conn.cursor()
+        for turn in range(int(sys.argv[2])):
+            cursor.execute('select %s::int, pg_sleep(0.01)', [number])
+            assert cursor.fetchone()[0] == number
+    except Exception as error:
+        failed.append(error)
+threads = [threading.Thread(target=work, args=[number]) for number in range(int(sys.argv[1]))]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+sys.exit('%d failed: %s' % (len(failed), failed[0]) if failed else 0)
+'''
+
+
+def test_threads_that_keep_more_than_the_budget(server, boards):
+    """A pool for each thread, as servers of threads have."""
+    env = environment(server, TINE_BOARD_DIRECTORY=boards)
+    with Sampler(server) as census:
+        done = subprocess.run(
+            [*procs.tine_command('--budget', 1, '--acquire-timeout', '4s'), PYTHON, '-c',
+             KEPT_BY_THREADS, '2', '450'], env=env, text=True, capture_output=True, timeout=100,
+            check=False)
+    assert done.returncode == 0, done.stderr
+    assert census.most == 1
+
+
+# As Apache, PHP-FPM and uWSGI do, or the process itself, before it has connected.
+OTHER_USERS = '''
+import os, sys, psycopg2
+way, call = sys.argv[1], sys.argv[2]
+def become():
+    os.setgroups([])
+    getattr(os, call)(*[65534] * {'setuid': 1, 'seteuid': 1, 'setreuid': 2, 'setresuid': 3}[call])
+def work():
+    if way == 'children':
+        become()
+    try:
+        kept = [psycopg2.connect(''), psycopg2.connect('')]
+    except psycopg2.OperationalError as error:
+        if 'no permit' in str(error):
+            os._exit(3)
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+if way == 'parent':
+    become()
+pid = os.fork()
+if pid == 0:
+    work()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+'''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+@pytest.mark.parametrize('call', ['setuid', 'seteuid', 'setreuid', 'setresuid'])
+@pytest.mark.parametrize('way', ['children', 'parent'])
+def test_who_becomes_another_user_is_counted(server, boards, tmp_path, way, call):
+    """The board is this user's, and so is the log."""
+    log = tmp_path / 'log'
+    env = environment(server, TINE_BOARD_DIRECTORY=boards, HOME='/nonexistent')
+    for budget, status in (1, 3), (2, 0):
+        done = subprocess.run(
+            [*procs.tine_command('--budget', budget, '--acquire-timeout', '300ms', '--verbose',
+                                 '--log', log), PYTHON, '-c', OTHER_USERS, way, call],
+            env=env, text=True, capture_output=True, timeout=60, check=False)
+        assert done.returncode == status, done.stderr
+        assert done.stderr == '', done.stderr
+    assert 'not counted' not in log.read_text()
+    assert 'reaches' in log.read_text() or 'watching' in log.read_text()
+
+
 def test_who_gets_no_permit_is_told_who_has_them(server, boards):
     for begin in ('open', 'start'):
         done = subprocess.run(

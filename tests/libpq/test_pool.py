@@ -382,6 +382,31 @@ print(len(pids))
 """
 
 
+UNSYNCED = '''
+from psycopg import pq
+conn = pq.PGconn.connect(b'')
+conn.enter_pipeline_mode()
+conn.send_query_params(b"select 1", None)
+conn.send_flush_request()
+conn.flush()
+while conn.get_result():
+    pass
+conn.exit_pipeline_mode()
+assert conn.transaction_status == pq.TransactionStatus.IDLE
+print(conn.backend_pid)
+conn.finish()
+conn = pq.PGconn.connect(b'')
+print(conn.backend_pid, conn.exec_(b'select clock_timestamp() > now()').status)
+'''
+
+
+@pytest.mark.parametrize('options', [[], ['--reset', 'tracked'], ['--budget', 9]], ids=str)
+def test_a_pipeline_that_was_not_synced_is_not_kept(server, options):
+    """Its transaction is open, whatever libpq says: the next user's statement would commit it."""
+    first, second = lines(run(server, ['--pool', 2, *options], PYTHON, '-c', UNSYNCED))
+    assert not second.startswith(first) and second.endswith(' 2'), second
+
+
 def test_a_notice_receiver_is_the_next_ones(server):
     done = run(server, ['--pool', 2], PYTHON, '-c', NOTICES)
     assert lines(done) == ['1'] and done.stderr == ''

@@ -46,6 +46,40 @@ def test_forks_while_others_connect(cluster, run_on, transport):
     assert all_of('connects_test', run_on(cluster.conninfo(transport))) == []
 
 
+def test_threads_that_share_a_connection(cluster, remote):
+    """psycopg2 asks how a connection is before it waits for its turn on it."""
+    python = remote(cluster.conninfo('tls'))
+    python("""\
+import collections, os, psycopg2, threading, time
+conn = psycopg2.connect(os.environ['CONNINFO'])
+conn.autocommit = True
+def ask():
+    cursor = conn.cursor()
+    cursor.execute('select pg_backend_pid()')
+    return cursor.fetchone()[0]
+def use(seen):
+    for _ in range(20):
+        try:
+            seen[ask()] += 1
+        except psycopg2.Error as error:
+            seen[repr(error)] += 1
+def all_use():
+    seen = collections.Counter()
+    threads = [threading.Thread(target=use, args=[seen]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(seen.values()), list(map(str, seen))""")
+    for _ in range(5):
+        pid = python('ask()')
+        python('time.sleep(0.02)')      # what has just been used is not looked at
+        cluster.admin_sql('select pg_terminate_backend(%d, 5000)' % pid)
+        counts, seen = python('all_use()')
+        assert counts == [60], seen
+        assert seen != [str(pid)]
+
+
 def test_with_libtine(run):
     """Its handler is the first in the child, and uses hooks: the fork is noticed once, and as what
     it is."""

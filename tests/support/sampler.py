@@ -25,7 +25,7 @@ class Sampler(Repeated):
         with self.connection.cursor() as cursor:
             cursor.execute("SELECT application_name FROM pg_stat_activity WHERE backend_type ="
                            " 'client backend' AND usename = current_user AND pid <>"
-                           " pg_backend_pid()")
+                           " pg_backend_pid() AND application_name <> 'sampler'")
             names = [name for name, in cursor.fetchall()]
         self.most = max(self.most, len(names))
         self.samples += 1

@@ -44,7 +44,7 @@ static bool may_judge(const struct tine_record *record)
 	const struct tine_real *real = &record->copy->real;
 	const PGconn *conn = record->conn;
 
-	if (!record->session.is_open ||
+	if (!record->session.is_open || record->session.is_unsynced ||
 	    tine_journal_obstacle(&record->session.journal) != TINE_OBSTACLE_NONE ||
 	    real->PQstatus(conn) != CONNECTION_OK ||
 	    real->PQtransactionStatus(conn) != PQTRANS_IDLE ||

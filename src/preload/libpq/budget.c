@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,18 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tine_board board;
 static bool is_on, is_named;
+static bool is_mapped_only; /* by this process, which has not been a member */
 static int64_t patience_ns;
 static _Atomic int own; /* permits that this process has */
+static char path[PATH_MAX]; /* "": none. A program may clear its environment, as PHP-FPM does. */
 
 bool tine_budget_start(const struct tine_settings *settings)
 {
-	const char *path = secure_getenv("TINE_BOARD");
+	const char *found = secure_getenv("TINE_BOARD");
 
-	is_on = path && *path;
+	if (found && strlen(found) < sizeof(path))
+		strcpy(path, found);
+	is_on = *path;
 	is_named = !settings->no_identity;
 	patience_ns = settings->acquire_timeout_ms
 			      ? settings->acquire_timeout_ms * (int64_t)TINE_NS_PER_MS
@@ -54,22 +59,42 @@ static void say_off(const char *why)
 	tine_guard_say(&text);
 }
 
-static int become_member(char *error, size_t size)
+static struct tine_board_spec spec_of_board(void)
 {
-	struct tine_board_spec spec = {
-		.path = secure_getenv("TINE_BOARD"),
+	return (struct tine_board_spec){
+		.path = path,
 		.application = program_invocation_short_name,
 	};
+}
+
+static int become_member(char *error, size_t size)
+{
+	struct tine_board_spec spec = spec_of_board();
 	int rc;
 
 	if (!board.map)
 		return tine_board_join(&board, &spec, error, size);
 	rc = tine_board_enlist(&board);
-	if (rc == 0)
-		tine_board_note(&board, TINE_BOARD_FORKED, 0);
-	else
+	if (rc < 0)
 		strncpy(error, strerror(-rc), size - 1);
+	else if (!is_mapped_only)
+		tine_board_note(&board, TINE_BOARD_FORKED, 0);
+	is_mapped_only = false;
 	return rc;
+}
+
+void tine_budget_leaving(void)
+{
+	struct tine_board_spec spec = spec_of_board();
+	char error[256];
+
+	if (!is_on)
+		return;
+	pthread_mutex_lock(&lock);
+	/* What is wrong is said when it is needed. */
+	if (!board.map)
+		is_mapped_only = tine_board_open(&board, &spec, error, sizeof(error)) == 0;
+	pthread_mutex_unlock(&lock);
 }
 
 /* @return is this process a member of the board? */
@@ -114,6 +139,7 @@ void tine_budget_renew_lock(void)
 void tine_budget_left(void)
 {
 	atomic_store(&own, 0);
+	is_mapped_only = false;
 	if (board.map)
 		tine_board_left(&board);
 }
@@ -324,6 +350,12 @@ bool tine_budget_is_wanted(const struct tine_record *record)
 	       tine_permit_is_too_much(&board, record->claim.permit, false);
 }
 
+bool tine_budget_is_over_share(void)
+{
+	return (uint32_t)atomic_load_explicit(&own, memory_order_relaxed) >
+	       atomic_load_explicit(tine_permit_fair_share(&board), memory_order_relaxed);
+}
+
 /* ---- lending -------------------------------------------------------------------------------- */
 
 /* Idle, and what was done to the session can be done again. */
@@ -331,7 +363,7 @@ static bool may_be_lent(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 
-	return tine_level.revive && record->session.is_open && !record->session.due &&
+	return tine_level.revive && tine_session_is_settled(&record->session) &&
 	       real->PQtransactionStatus(record->conn) == PQTRANS_IDLE &&
 	       real->PQstatus(record->conn) == CONNECTION_OK &&
 	       (!real->PQpipelineStatus ||
@@ -359,21 +391,24 @@ static void lend(struct tine_record *record)
 	close(fd);
 }
 
+/* What the server ends soon, where the program does not go on with it, others need not be given
+ * before they ask; what it does not is given now, or they would wait for a program that sleeps. */
+static bool is_too_much(const struct tine_record *record)
+{
+	return (tine_budget_is_over_share() &&
+		tine_permit_is_too_much(&board, record->claim.permit, tine_lend_is_soon(record))) ||
+	       tine_permit_is_missed(&board);
+}
+
 void tine_budget_used(struct tine_record *record)
 {
-	const _Atomic uint32_t *fair;
-
 	tine_budget_say_idle(record);
-	if (!is_on || !has_permit(record))
-		return;
-	fair = tine_permit_fair_share(&board);
-	if ((uint32_t)atomic_load_explicit(&own, memory_order_relaxed) <=
-	    atomic_load_explicit(fair, memory_order_relaxed))
+	if (!is_on || !has_permit(record) ||
+	    (!tine_budget_is_over_share() && !tine_board_has_waiters(&board)))
 		return;
 	/* An event loop that watches the number would not hear of the one that comes in its place.
 	 */
-	if (may_be_lent(record) && !tine_lend_listens(record) &&
-	    tine_permit_is_too_much(&board, record->claim.permit, false) &&
+	if (may_be_lent(record) && !tine_lend_listens(record) && is_too_much(record) &&
 	    !tine_watch_is_on(record->session.fd, record->session.inode))
 		lend(record);
 }

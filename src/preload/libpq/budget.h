@@ -20,6 +20,10 @@
 /** @return is there a board? */
 bool tine_budget_start(const struct tine_settings *settings);
 
+/** Map the board, if that was not done: who is another user hereafter, or has another root
+ *  directory, could not. It becomes a member when it connects, as ever. */
+void tine_budget_leaving(void);
+
 /** Wait for what a connect needs, for as long as the settings say. Own parked connections make room
  *  first.
  *  @param ret_text  why it was refused, and who has the permits
@@ -54,6 +58,9 @@ void tine_budget_again(struct tine_record *record);
 
 /** Has it a permit of a budget that others may be in need of? */
 bool tine_budget_is_limited(const struct tine_record *record);
+
+/** Has this process more connections than it is entitled to? */
+bool tine_budget_is_over_share(void);
 
 /** For people: the connection has come to an end, and why. */
 void tine_budget_ended(const struct tine_record *record, enum tine_cause cause);

@@ -120,6 +120,8 @@ void tine_cancel_renew(struct tine_record *record)
 
 #define FORKS_SHIFT 48 /* above an address */
 
+atomic_int tine_cancel_holds TINE_HOT;
+
 static uint64_t generation(void)
 {
 	return (uint64_t)(tine_level.forks + 1) << FORKS_SHIFT;
@@ -130,6 +132,7 @@ void tine_cancel_hold(struct tine_record *record)
 	struct tine_renewal *renewal = &record->renewal;
 	int64_t until_ns;
 
+	atomic_fetch_add(&tine_cancel_holds, 1);
 	atomic_store(&renewal->by, generation() | (uintptr_t)pthread_self());
 	if (!atomic_load(&renewal->readers))
 		return;
@@ -141,6 +144,7 @@ void tine_cancel_hold(struct tine_record *record)
 void tine_cancel_let(struct tine_record *record)
 {
 	atomic_store(&record->renewal.by, 0);
+	atomic_fetch_sub(&tine_cancel_holds, 1);
 }
 
 /* What a callback asks, in the midst of it, libpq lets it ask; a parent's thread does not go on. */
@@ -150,6 +154,11 @@ static bool is_renewed_by_another(const struct tine_renewal *renewal)
 
 	return by && by >> FORKS_SHIFT == generation() >> FORKS_SHIFT &&
 	       by != (generation() | (uintptr_t)pthread_self());
+}
+
+bool tine_cancel_is_held(const struct tine_record *record)
+{
+	return is_renewed_by_another(&record->renewal);
 }
 
 /* @return false: it has not come to an end in all that time */

@@ -27,6 +27,9 @@
 #ifndef TINE_PRELOAD_LIBPQ_CANCEL_H
 #define TINE_PRELOAD_LIBPQ_CANCEL_H
 
+#include <stdatomic.h>
+
+#include "base/hot.h"
 #include "preload/libpq/record.h"
 
 /** The program's PGcancels of this connection come to nothing from now on.
@@ -37,6 +40,13 @@ bool tine_cancel_detach(struct tine_record *record);
 /** Around whatever may give the connection another session: what other threads ask waits. */
 void tine_cancel_hold(struct tine_record *record);
 void tine_cancel_let(struct tine_record *record);
+
+/** Does another thread hold it? What libpq says of its state meanwhile is not what its program has
+ *  ever seen: to that it is open and idle. */
+bool tine_cancel_is_held(const struct tine_record *record);
+
+/* How many are held: spares the look for the record. */
+extern atomic_int tine_cancel_holds TINE_HOT;
 
 /** The connection has another session now: its PGcancels reach that one. */
 void tine_cancel_renew(struct tine_record *record);

@@ -13,6 +13,7 @@
 #include "base/hot.h"
 #include "preload/libpq/await.h"
 #include "preload/libpq/budget.h"
+#include "preload/libpq/cancel.h"
 #include "preload/libpq/dress.h"
 #include "preload/libpq/gate.h"
 #include "preload/libpq/lend.h"
@@ -212,6 +213,17 @@ static struct tine_record *find_apart(const struct tine_copy *copy, const PGconn
 	return record && record->copy == copy ? record : NULL;
 }
 
+/* Programs whose threads share a connection ask before they wait for their turn, as psycopg2. */
+static const struct tine_record *find_held(const struct tine_copy *copy, const PGconn *conn)
+{
+	const struct tine_record *record =
+		atomic_load_explicit(&tine_cancel_holds, memory_order_relaxed) > 0
+			? tine_record_find(conn)
+			: NULL;
+
+	return record && record->copy == copy && tine_cancel_is_held(record) ? record : NULL;
+}
+
 ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 {
 	const struct tine_record *record = find_apart(copy, conn);
@@ -221,6 +233,8 @@ ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 		return tine_login_is_local(record) ? CONNECTION_MADE : CONNECTION_STARTED;
 	if (record && tine_await_is_on(record))
 		return CONNECTION_STARTED;
+	if (find_held(copy, conn))
+		return CONNECTION_OK;
 	return copy->real.PQstatus(conn);
 }
 
@@ -230,14 +244,16 @@ static int socket_of(const struct tine_copy *copy, const PGconn *conn)
 
 	if (record && tine_await_is_on(record))
 		return record->await.fd;
-	return copy->real.PQsocket(conn);
+	record = find_held(copy, conn);
+	return record ? record->session.fd : copy->real.PQsocket(conn);
 }
 
 /* Programs ask for the socket of each connection in every round of their loops. */
 TINE_HOT_CODE
 int tine_wrap_PQsocket(struct tine_copy *copy, const PGconn *conn)
 {
-	if (tine_stay_any_apart())
+	if (tine_stay_any_apart() ||
+	    atomic_load_explicit(&tine_cancel_holds, memory_order_relaxed) > 0)
 		return socket_of(copy, conn);
 	return copy->real.PQsocket(conn);
 }
@@ -258,7 +274,8 @@ char *tine_wrap_PQerrorMessage(struct tine_copy *copy, const PGconn *conn)
 
 	if (record && record->copy == copy && record->refusal)
 		return record->refusal;
-	if (record && record->copy == copy && tine_await_is_on(record))
+	if (record && record->copy == copy &&
+	    (tine_await_is_on(record) || tine_cancel_is_held(record)))
 		return (char *)"";
 	return copy->real.PQerrorMessage(conn);
 }

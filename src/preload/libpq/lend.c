@@ -42,23 +42,30 @@
 	"SEQUENCES; SET idle_session_timeout = %d"
 
 _Atomic bool tine_lend_any TINE_HOT;
-int64_t tine_lend_quiet_ns;
 
-static int after_ms;
-static char untell_ours[sizeof(UNTELL_OURS) + 12], reset[sizeof(RESET) + 12];
+static int after_ms; /* 0: this is off */
+static char reset[sizeof(RESET) + 12], reset_soon[sizeof(RESET) + 12];
 
 void tine_lend_start(const struct tine_settings *settings)
 {
 	after_ms = settings->lend_after_ms < 0 ? AFTER_MS : settings->lend_after_ms;
-	if (!after_ms || !tine_level.revive)
-		return;
-	if (after_ms < LEAST_MS)
+	if (!tine_level.revive)
+		after_ms = 0;
+	else if (after_ms && after_ms < LEAST_MS)
 		after_ms = LEAST_MS;
-	tine_lend_quiet_ns = (after_ms / 4 < LATE_MS ? after_ms - after_ms / 4
-						     : after_ms - LATE_MS) *
-			     (int64_t)TINE_NS_PER_MS;
-	snprintf(untell_ours, sizeof(untell_ours), UNTELL_OURS, after_ms);
 	snprintf(reset, sizeof(reset), RESET, after_ms);
+	snprintf(reset_soon, sizeof(reset_soon), RESET, LEAST_MS);
+}
+
+static int64_t quiet_ns(int of_ms)
+{
+	return (of_ms / 4 < LATE_MS ? of_ms - of_ms / 4 : of_ms - LATE_MS) *
+	       (int64_t)TINE_NS_PER_MS;
+}
+
+bool tine_lend_is_soon(const struct tine_record *record)
+{
+	return record->lending.is_told && record->lending.after_ms == LEAST_MS;
 }
 
 /* ---- telling -------------------------------------------------------------------------------- */
@@ -84,7 +91,7 @@ static bool may_tell(const struct tine_record *record)
 		record->copy->real.PQparameterStatus(record->conn, "server_version");
 
 	/* "9.6", or "1.18.0/bouncer": no server whose number has one digit knows it. */
-	return tine_lend_quiet_ns && !record->lending.is_never && tine_budget_is_limited(record) &&
+	return after_ms && !record->lending.is_never && tine_budget_is_limited(record) &&
 	       version && version[0] >= '1' && version[0] <= '9' && version[1] >= '0' &&
 	       version[1] <= '9' && (version[0] > '1' || version[1] >= '4') &&
 	       !is_replication(record);
@@ -94,7 +101,7 @@ static bool may_tell(const struct tine_record *record)
 
 static void write_tell(const struct tine_record *record, char ret_sql[TELL_BYTES])
 {
-	snprintf(ret_sql, TELL_BYTES, TELL, after_ms,
+	snprintf(ret_sql, TELL_BYTES, TELL, record->lending.after_ms,
 		 record->copy->real.PQbackendPID(record->conn));
 }
 
@@ -118,6 +125,13 @@ bool tine_lend_listens(const struct tine_record *record)
 	return false;
 }
 
+static void choose(struct tine_lending *lending)
+{
+	lending->after_ms = tine_budget_is_over_share() ? LEAST_MS : after_ms;
+	lending->quiet_ns = quiet_ns(lending->after_ms);
+	lending->heard_ns = tine_clock_coarse_ns();
+}
+
 static bool begin(struct tine_record *record)
 {
 	struct tine_lending *lending = &record->lending;
@@ -125,7 +139,7 @@ static bool begin(struct tine_record *record)
 	*lending = (struct tine_lending){ .is_never = lending->is_never };
 	if (!may_tell(record) || tine_lend_listens(record))
 		return false;
-	lending->heard_ns = tine_clock_coarse_ns();
+	choose(lending);
 	return true;
 }
 
@@ -190,12 +204,14 @@ PostgresPollingStatusType tine_lend_poll(struct tine_record *record)
 static void untell(struct tine_record *record)
 {
 	struct tine_lending *lending = &record->lending;
+	char ours[sizeof(UNTELL_OURS) + 12];
 
 	if (tine_record_inherited(record) || !record->session.is_open)
 		return;
 	switch (record->copy->real.PQtransactionStatus(record->conn)) {
 	case PQTRANS_IDLE:
-		lending->is_told = ask(record, lending->is_unsure ? untell_ours : UNTELL) < 0;
+		snprintf(ours, sizeof(ours), UNTELL_OURS, lending->after_ms);
+		lending->is_told = ask(record, lending->is_unsure ? ours : UNTELL) < 0;
 		lending->is_unsure = lending->is_told;
 		break;
 	case PQTRANS_INTRANS:
@@ -292,8 +308,8 @@ const char *tine_lend_reset_sql(struct tine_record *record)
 
 	if (!lending->is_able || lending->is_never)
 		return "DISCARD ALL";
-	lending->heard_ns = tine_clock_coarse_ns();
+	choose(lending);
 	lending->is_told = true;
 	lending->is_unsure = false;
-	return reset;
+	return lending->after_ms == after_ms ? reset : reset_soon;
 }

@@ -12,6 +12,9 @@
  *    transaction, and once more when that is over, since a rollback undoes it. Between these two
  *    lies the only gap: advisory locks outlive the rollback of who took them, and the process would
  *    have to stand still for the whole time just there.
+ *  - Who has more than it is entitled to when a session begins is given a second, not the whole
+ *    time: so it can go on with it while it has something to do and nobody waits, and others do not
+ *    wait for it when it has not.
  *  - A limit that the program, the role, the database or the server's administrator has set is left
  *    alone; so is a session that is not the login's own, behind a pooler.
  *  - What is sent is sent to a session that is surely there: before the server may be about to end
@@ -68,13 +71,14 @@ const char *tine_lend_reset_sql(struct tine_record *record);
 /* Has any server ever been told? Spares the look for the record else. */
 extern _Atomic bool tine_lend_any;
 
-/* How long a session is surely left alone; 0: this is off. Set at the start. */
-extern int64_t tine_lend_quiet_ns;
+/** Is it ended a second after its last use? */
+bool tine_lend_is_soon(const struct tine_record *record);
 
 /** May the server be about to end it, or have ended it? */
 static inline bool tine_lend_is_due(const struct tine_record *record, int64_t now_ns)
 {
-	return record->lending.is_told && now_ns - record->lending.heard_ns >= tine_lend_quiet_ns;
+	return record->lending.is_told &&
+	       now_ns - record->lending.heard_ns >= record->lending.quiet_ns;
 }
 
 #endif

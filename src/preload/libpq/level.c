@@ -183,6 +183,7 @@ static const struct tine_guard_level level = {
 	.before_fork = before_fork,
 	.in_parent = in_parent,
 	.in_child = in_child,
+	.leaving = tine_budget_leaving,
 	.moved = moved,
 };
 

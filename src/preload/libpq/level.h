@@ -35,6 +35,7 @@
  *	per connection data                                            record.h, struct tine_record
  *	fork                                                           level.c, the three handlers
  *	chroot(), setns(), unshare()                                   level.c, moved()
+ *	before those, and before setuid() and its like       budget.c, tine_budget_leaving()
  *	settings                                                       level.c, tine_level_start()
  *
  * This folder alone may call malloc(): libpq's callers are not in signal handlers. The fork

@@ -365,7 +365,7 @@ static bool may_stay(struct tine_record *record, int64_t now_ns)
 	       real->PQstatus(conn) == CONNECTION_OK &&
 	       real->PQtransactionStatus(conn) != PQTRANS_ACTIVE &&
 	       (!real->PQpipelineStatus || real->PQpipelineStatus(conn) == PQ_PIPELINE_OFF) &&
-	       record->session.is_open && !record->session.due;
+	       tine_session_is_settled(&record->session);
 }
 
 /* Without it the server would do the same when the connection ends. */

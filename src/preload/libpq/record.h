@@ -55,6 +55,8 @@ struct tine_lending {
 	bool is_reset;   /* RESET ALL is under way: it has to be told again */
 	bool is_looked;  /* whether an event loop watches it */
 	bool is_never;   /* of this connection: one does */
+	int after_ms;     /* what it is told */
+	int64_t quiet_ns; /* how long the session is surely left alone */
 	int64_t heard_ns; /* when the server heard the program last, or later; coarse */
 };
 

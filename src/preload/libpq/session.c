@@ -76,7 +76,7 @@ void tine_session_say_transaction(const struct tine_record *record)
 		return;
 	if (record->stay.place == TINE_STAY_PARKED)
 		transaction = TINE_FD_TX_KEPT;
-	else if (session->due)
+	else if (session->due || session->is_unsynced)
 		transaction = TINE_FD_TX_BUSY;
 	else if (session->journal.in_block)
 		transaction = TINE_FD_TX_OPEN;
@@ -113,6 +113,7 @@ void tine_session_sync_sent(struct tine_record *record)
 	}
 	syncs->before[syncs->end++] = syncs->behind;
 	syncs->behind = 0;
+	session->is_unsynced = false;
 }
 
 /* Of those that are not answered before the next sync, or at all. */
@@ -180,6 +181,7 @@ void tine_session_settle(struct tine_record *record)
 		tine_journal_confuse(&session->journal);
 	while (session->due)
 		answered(record, true);
+	session->is_unsynced = false;
 }
 
 TINE_HOT_CODE
@@ -216,13 +218,20 @@ static void tell(struct tine_journal *journal, const struct tine_statement *stat
 }
 
 TINE_HOT_CODE
+static void note_sent(struct tine_session *session, const struct tine_statement *statement)
+{
+	tell(&session->journal, statement);
+	session->due++;
+	session->syncs.behind++;
+}
+
 void tine_session_sent(struct tine_record *record, const struct tine_statement *statement)
 {
 	if (!record->session.is_open)
 		return;
-	tell(&record->session.journal, statement);
-	record->session.due++;
-	record->session.syncs.behind++;
+	note_sent(&record->session, statement);
+	if (in_pipeline(record))
+		record->session.is_unsynced = true;
 }
 
 static bool is_error(ExecStatusType status)
@@ -244,6 +253,7 @@ TINE_HOT_CODE
 void tine_session_result(struct tine_record *record, const PGresult *result)
 {
 	struct tine_session *session = &record->session;
+	bool was_due = session->due > 0;
 	ExecStatusType status;
 
 	if (!session->is_open)
@@ -256,6 +266,9 @@ void tine_session_result(struct tine_record *record, const PGresult *result)
 	if (!result) {
 		if (session->due && (session->saw_result || !in_pipeline(record)))
 			answered(record, session->saw_result && !session->saw_error);
+		/* It was sent outside, with a sync, which ended what was before it. */
+		if (session->is_unsynced && was_due && !in_pipeline(record))
+			session->is_unsynced = false;
 		return;
 	}
 	status = record->copy->real.PQresultStatus(result);
@@ -286,7 +299,8 @@ void tine_session_asked(struct tine_record *record, const struct tine_statement 
 		tine_journal_confuse(&session->journal);
 		return;
 	}
-	tine_session_sent(record, statement);
+	note_sent(session, statement);
+	session->is_unsynced = false;
 	tine_session_result(record, result);
 	/* COPY: the program goes on, and fetches the last result by PQgetResult(). */
 	if (goes_on(record->copy->real.PQresultStatus(result)))

@@ -64,6 +64,8 @@ struct tine_session {
 	bool is_read_only; /* the server, as it said when the session began */
 	bool saw_result;   /* of the one that is being answered */
 	bool saw_error;
+	bool is_unsynced; /* what a pipeline sent had no sync behind it: its transaction is open,
+			   * also when the pipeline is left and libpq says that there is none */
 	unsigned due; /* sent, and not answered to the end */
 	struct tine_syncs syncs;
 	struct tine_journal journal;
@@ -102,6 +104,12 @@ void tine_session_end(struct tine_record *record);
 
 /** Before something new is sent: what libpq read and threw away meanwhile is accounted for. */
 void tine_session_settle(struct tine_record *record);
+
+/** Is nothing under way in it? libpq alone would not know of a pipeline without a sync. */
+static inline bool tine_session_is_settled(const struct tine_session *session)
+{
+	return session->is_open && !session->due && !session->is_unsynced;
+}
 
 /** This was sent; its answer comes by tine_session_result(). */
 void tine_session_sent(struct tine_record *record, const struct tine_statement *statement);

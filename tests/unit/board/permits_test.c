@@ -300,6 +300,47 @@ TEST(what_is_being_closed_is_on_its_way_to_who_waits)
 	tine_board_close(&one);
 }
 
+/* Where there are more members than permits: given to who waits, after a while; to who may come
+ * only by who has no use for it. */
+TEST(who_has_a_use_for_it_gives_it_to_who_waits)
+{
+	struct tine_board one, two;
+	int waiter;
+
+	join_twice(&one, &two, "use", 1);
+	rig_take(&one, 1);
+	CHECK(tine_permit_is_too_much(&one, 0, false));
+	CHECK(!tine_permit_is_too_much(&one, 0, true));
+	waiter = tine_waiter_enter(&two);
+	tine_seat_opened(tine_permit_seat(&one, 0), 1, tine_clock_coarse_ns());
+	CHECK(!tine_permit_is_too_much(&one, 0, true));
+	tine_seat_opened(tine_permit_seat(&one, 0), 1, tine_clock_coarse_ns() - TINE_NS_PER_S);
+	CHECK(tine_permit_is_too_much(&one, 0, true));
+	tine_waiter_leave(&two, waiter);
+	CHECK(!tine_permit_is_too_much(&one, 0, true));
+	tine_board_close(&two);
+	tine_board_close(&one);
+}
+
+TEST(who_has_waited_for_its_own_misses_it)
+{
+	struct tine_board one, two;
+	int waiter;
+
+	join_twice(&one, &two, "missed", 2);
+	rig_take(&one, 2);
+	waiter = tine_waiter_enter(&one);
+	CHECK(!tine_permit_is_missed(&one));
+	atomic_store(&one.map->waiters[waiter].since_ns, tine_clock_ns() - TINE_NS_PER_S);
+	CHECK(tine_permit_is_missed(&one));
+	CHECK(!tine_permit_is_missed(&two));
+	/* One is on its way. */
+	tine_permit_give(&one, 0, 1000);
+	CHECK(!tine_permit_is_missed(&one));
+	tine_board_close(&two);
+	tine_board_close(&one);
+}
+
 TEST(who_waits_at_its_ceiling_wants_nothing)
 {
 	struct tine_board one, two;
@@ -334,4 +375,5 @@ CHECK_TABLE(T(the_budget_is_a_cap), T(without_a_budget_there_are_all_seats),
 	    T(a_lowered_budget_holds_between_processes), T(holders_are_named_the_others_first),
 	    T(more_than_the_fair_share_is_wanted_while_others_wait),
 	    T(what_is_being_closed_is_on_its_way_to_who_waits),
-	    T(who_waits_at_its_ceiling_wants_nothing), T(a_seat_is_there_without_a_permit))
+	    T(who_has_a_use_for_it_gives_it_to_who_waits),
+	    T(who_has_waited_for_its_own_misses_it), T(who_waits_at_its_ceiling_wants_nothing), T(a_seat_is_there_without_a_permit))
