@@ -103,6 +103,28 @@ def test_a_new_one_that_is_not_answered(proxy, remote):
     assert error and 1.5 < seconds < 10
 
 
+def test_an_event_loop_is_not_kept_for_long(proxy, remote):
+    """What it sends waits 3 s for a server that does not answer, and the next ones not at all."""
+    python = remote(proxy.conninfo('tls'))
+    python("""\
+import os, time
+from psycopg import pq
+conns = [pq.PGconn.connect(os.environ['CONNINFO'].encode()) for _ in range(4)]
+def send(number):
+    start = time.monotonic()
+    try:
+        conns[number].send_query(b'select 1')
+    except Exception:
+        pass
+    return time.monotonic() - start
+time.sleep(0.02)""")
+    proxy.mute_new()
+    proxy.fin()
+    time.sleep(0.1)
+    seconds = [python('send(%d)' % number) for number in range(4)]
+    assert 2.5 < seconds[0] < 8 and max(seconds[1:]) < 1, seconds
+
+
 def test_restart(remote):
     with Cluster() as server:
         python = remote(server.conninfo('tls'))

@@ -62,12 +62,17 @@ TEST(cache_of_tickets)
 	unlink(path);
 }
 
+#define NOBODY_ELSE 64321
+
 TEST(usual_cache_of_tickets)
 {
 	char path[40];
 	struct tine_files files;
 	int fd;
 
+	/* An empty cache is in the way of every login of that user; libkrb5 1.20 even ends. */
+	if (getuid() != 0 || setuid(NOBODY_ELSE) < 0)
+		SKIP("needs to be another user");
 	snprintf(path, sizeof(path), "/tmp/krb5cc_%u", getuid());
 	fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
 	if (fd < 0)

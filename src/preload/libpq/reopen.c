@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,6 +20,10 @@
 
 #define CONNECT_TIMEOUT_S 10      /* where neither the program nor the environment names one */
 #define CONNECT_TIMEOUT_LEAST_S 2 /* as in libpq */
+/* Where the program does not expect to wait. A server that did not answer in all that time is not
+ * asked again for a while: an event loop has more than one connection to it. */
+#define BRIEF_NS (3 * (int64_t)TINE_NS_PER_S)
+#define MUTE_NS (5 * (int64_t)TINE_NS_PER_S)
 #define STEPS_AFTER_CUT 64        /* addresses that libpq may still have; each fails at once */
 
 /* ---- a new session -------------------------------------------------------------------------- */
@@ -185,6 +190,34 @@ static void note_new_session(struct tine_record *record)
 	record->used_ns = tine_clock_coarse_ns();
 }
 
+/* ---- who does not expect to wait ------------------------------------------------------------- */
+
+static _Atomic int64_t mute_until_ns;
+static atomic_int mute_server;
+
+static int64_t patience_ns(const struct tine_reopening *work)
+{
+	int64_t usual_ns = timeout_ns(work->record);
+
+	return work->is_brief && usual_ns > BRIEF_NS ? BRIEF_NS : usual_ns;
+}
+
+static bool is_mute(const struct tine_reopening *work)
+{
+	return work->is_brief && tine_clock_ns() < atomic_load(&mute_until_ns) &&
+	       atomic_load(&mute_server) == work->record->session.server;
+}
+
+static void note_mute(const struct tine_reopening *work)
+{
+	if (!work->is_brief)
+		return;
+	atomic_store(&mute_server, work->record->session.server);
+	atomic_store(&mute_until_ns, tine_clock_ns() + MUTE_NS);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
 static bool open_in_place(struct tine_reopening *work)
 {
 	struct tine_record *record = work->record;
@@ -192,13 +225,19 @@ static bool open_in_place(struct tine_reopening *work)
 	int64_t until_ns;
 	bool connected;
 
+	if (is_mute(work)) {
+		tine_reopen_leave(work);
+		return false;
+	}
 	if (!tine_budget_admit_again(record, work->is_brief, why, sizeof(why))) {
 		tine_login_refuse(record, why);
 		tine_reopen_leave(work);
 		return false;
 	}
-	until_ns = tine_clock_ns() + timeout_ns(record);
+	until_ns = tine_clock_ns() + patience_ns(work);
 	connected = connect_again(record, until_ns);
+	if (!connected && tine_clock_ns() >= until_ns)
+		note_mute(work);
 	tine_reopen_leave(work);
 	record->forks = tine_level.forks;
 	tine_budget_connected(record, connected);

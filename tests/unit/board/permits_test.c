@@ -376,4 +376,5 @@ CHECK_TABLE(T(the_budget_is_a_cap), T(without_a_budget_there_are_all_seats),
 	    T(more_than_the_fair_share_is_wanted_while_others_wait),
 	    T(what_is_being_closed_is_on_its_way_to_who_waits),
 	    T(who_has_a_use_for_it_gives_it_to_who_waits),
-	    T(who_has_waited_for_its_own_misses_it), T(who_waits_at_its_ceiling_wants_nothing), T(a_seat_is_there_without_a_permit))
+	    T(who_has_waited_for_its_own_misses_it), T(who_waits_at_its_ceiling_wants_nothing),
+	    T(a_seat_is_there_without_a_permit))
