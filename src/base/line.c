@@ -14,6 +14,7 @@ void tine_sink_init(struct tine_sink *sink, const char *path)
 
 	sink->path[0] = '\0';
 	sink->kept_fd = -1;
+	sink->is_elsewhere = false;
 	if (path && strcmp(path, "-") != 0 && strlen(path) < sizeof(sink->path))
 		strcpy(sink->path, path);
 	sink->stderr_known = fstat(STDERR_FILENO, &st) == 0;
@@ -89,7 +90,7 @@ void tine_sink_keep(struct tine_sink *sink)
 
 static bool write_to_file(const struct tine_sink *sink, const struct tine_text *text)
 {
-	int fd = tine_sink_open(sink->path);
+	int fd = sink->is_elsewhere ? -1 : tine_sink_open(sink->path);
 	bool written;
 
 	if (fd < 0)

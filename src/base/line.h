@@ -24,7 +24,8 @@ struct tine_sink {
 	dev_t stderr_dev;
 	ino_t stderr_ino;
 	bool stderr_known;
-	int kept_fd; /* -1 = none */
+	bool is_elsewhere; /* the path means another file by now: what is kept, or none */
+	int kept_fd;       /* -1 = none */
 	dev_t kept_dev;
 	ino_t kept_ino;
 };

@@ -50,6 +50,15 @@ void tine_guard_leaving(void)
 	errno = saved_errno;
 }
 
+void tine_guard_moved(void)
+{
+	if (tine_origin_is_borrowed())
+		return;
+	sink.is_elsewhere = true;
+	if (tine_guard_level)
+		tine_guard_level->moved();
+}
+
 static void say_report(const struct tine_report *report, const char *topic)
 {
 	char line[TINE_LINE_MAX];

@@ -73,6 +73,9 @@ void tine_guard_sever_late(int fd);
  *  here, are opened. */
 void tine_guard_leaving(void);
 
+/** It has another root directory, or is in another namespace. */
+void tine_guard_moved(void);
+
 /** To be called by every hook before it does anything. */
 static inline void tine_guard_enter(void)
 {

@@ -208,8 +208,8 @@ HOOK(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event
 /* The same login may be another one now. */
 static int moved(int rc, int what)
 {
-	if (rc == 0 && (what & PLACE) && tine_guard_level && !tine_origin_is_borrowed())
-		tine_guard_level->moved();
+	if (rc == 0 && (what & PLACE))
+		tine_guard_moved();
 	return rc;
 }
 

@@ -76,6 +76,33 @@ def test_workers_share_a_budget(server, boards, options, way):
     assert 0 < census.most <= budget
 
 
+CHROOT = '''
+import os, sys, psycopg2
+conn = psycopg2.connect('')
+os.chroot(sys.argv[1])
+os.chdir('/')
+os.setuid(65534)
+if os.fork() == 0:
+    conn.close()
+    os._exit(0)
+os.wait()
+'''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
+def test_the_log_is_the_same_in_a_chroot(server, tmp_path):
+    """What has its path there is somebody else's."""
+    log, root = tmp_path / 'log', tmp_path / 'root'
+    other = root / str(log)[1:]
+    other.parent.mkdir(parents=True)
+    done = subprocess.run([*procs.tine_command('--log', log), PYTHON, '-c', CHROOT, root],
+                          env=environment(server), text=True, capture_output=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0 and done.stderr == '', done.stderr
+    assert 'severed 1 inherited' in log.read_text()
+    assert not other.exists()
+
+
 ONE_WORKS = '''
 import os, signal, sys, psycopg2
 parent = os.getpid()
