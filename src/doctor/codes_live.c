@@ -130,7 +130,8 @@ const struct tine_code tine_codes_live[] = {
 		.code = "closed-by-server",
 		.grade = TINE_GRADE_NOTE,
 		.why = "The server, or something in between, has ended the session; the program "
-		       "finds out at its next use, as an error.",
+		       "finds out at its next use, as an error. Under tine run it is opened anew "
+		       "there: who has not used it for --lend-after has lent it.",
 		.change = "Let the pool test connections (pre-ping) or replace them before the "
 			  "limit that ended them.",
 	},

@@ -44,14 +44,30 @@ static void look_at_master(struct tine_report *report, const struct tine_patient
 				patient->copies == 1 ? "y" : "ies");
 }
 
+/* Also one without a connection of its own, as a master that executes its workers: it is looked at
+ * for this question alone. */
+static bool is_guarded(const struct tine_scene *scene, const struct tine_patients *patients,
+		       const struct tine_process *process)
+{
+	const struct tine_patient *patient = tine_patients_get(patients, process);
+	struct tine_image image;
+	bool is_live;
+
+	if (patient && patient->image_known)
+		return patient->image.guard_live;
+	if (tine_image_read(&scene->procs, process, &image) < 0)
+		return false;
+	is_live = image.guard_live;
+	tine_image_done(&image);
+	return is_live;
+}
+
 static bool has_guarded_ancestor(const struct tine_scene *scene,
 				 const struct tine_patients *patients,
 				 const struct tine_process *process)
 {
 	for (size_t steps = 0; process && steps < scene->procs.count; steps++) {
-		const struct tine_patient *patient = tine_patients_get(patients, process);
-
-		if (patient && patient->image.guard_live)
+		if (is_guarded(scene, patients, process))
 			return true;
 		process = process->parent ? tine_procs_find(&scene->procs, process->parent) : NULL;
 	}

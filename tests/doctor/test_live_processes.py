@@ -53,10 +53,12 @@ def guard_words(result):
     return {one['guard'] for one in result.live['processes']}
 
 
-def test_a_guard_that_an_environment_lost(cluster):
+@pytest.mark.parametrize('first, guards', [
+    ('conn = psycopg2.connect(os.environ["DSN"])', {'live', 'none'}), ('conn = None', {'none'}),
+], ids=['connected', 'not'])
+def test_a_guard_that_an_environment_lost(cluster, first, guards):
     """A guarded process starts another one with a clean environment."""
-    script = ('import os, psycopg2, subprocess\n'
-              'conn = psycopg2.connect(os.environ["DSN"])\n'
+    script = ('import os, psycopg2, subprocess\n' + first + '\n'
               'subprocess.run(["env", "-u", "LD_PRELOAD", "sh", "-c", os.environ["NEXT"] + "; :"])')
     inner = '%s -c \'import os, psycopg2, signal; c = psycopg2.connect(os.environ["DSN"]); ' \
             'print("connected", flush=True); signal.pause()\'' % PYTHON
@@ -66,7 +68,7 @@ def test_a_guard_that_an_environment_lost(cluster):
         proc.wait_ready('connected')
         result = doctor('--pid', proc.pid)
         assert (result.status, result.codes) == (1, ['guard-lost'])
-        assert guard_words(result) == {'live', 'none'}
+        assert guard_words(result) == guards
         assert str(proc.pid) not in result.find('guard-lost')['where']
 
 
