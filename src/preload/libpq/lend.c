@@ -19,6 +19,9 @@
 /* As libtine's lend_after_ms. */
 #define AFTER_MS 30000
 #define LEAST_MS 1000
+/* For who has more than its share. What is sent within three quarters of it is not preceded by a
+ * question, and has the rest to arrive. */
+#define SOON_MS 2000
 #define LATE_MS 2000
 
 /* A pooler has made up the process that it says the session is of. Servers before PostgreSQL 14 do
@@ -44,6 +47,7 @@
 _Atomic bool tine_lend_any TINE_HOT;
 
 static int after_ms; /* 0: this is off */
+static int soon_ms;  /* not more than that */
 static char reset[sizeof(RESET) + 12], reset_soon[sizeof(RESET) + 12];
 
 void tine_lend_start(const struct tine_settings *settings)
@@ -53,8 +57,9 @@ void tine_lend_start(const struct tine_settings *settings)
 		after_ms = 0;
 	else if (after_ms && after_ms < LEAST_MS)
 		after_ms = LEAST_MS;
+	soon_ms = after_ms < SOON_MS ? after_ms : SOON_MS;
 	snprintf(reset, sizeof(reset), RESET, after_ms);
-	snprintf(reset_soon, sizeof(reset_soon), RESET, LEAST_MS);
+	snprintf(reset_soon, sizeof(reset_soon), RESET, soon_ms);
 }
 
 static int64_t quiet_ns(int of_ms)
@@ -65,7 +70,7 @@ static int64_t quiet_ns(int of_ms)
 
 bool tine_lend_is_soon(const struct tine_record *record)
 {
-	return record->lending.is_told && record->lending.after_ms == LEAST_MS;
+	return record->lending.is_told && record->lending.after_ms == soon_ms;
 }
 
 /* ---- telling -------------------------------------------------------------------------------- */
@@ -127,7 +132,7 @@ bool tine_lend_listens(const struct tine_record *record)
 
 static void choose(struct tine_lending *lending)
 {
-	lending->after_ms = tine_budget_is_over_share() ? LEAST_MS : after_ms;
+	lending->after_ms = tine_budget_is_over_share() ? soon_ms : after_ms;
 	lending->quiet_ns = quiet_ns(lending->after_ms);
 	lending->heard_ns = tine_clock_coarse_ns();
 }

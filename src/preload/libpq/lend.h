@@ -12,7 +12,7 @@
  *    transaction, and once more when that is over, since a rollback undoes it. Between these two
  *    lies the only gap: advisory locks outlive the rollback of who took them, and the process would
  *    have to stand still for the whole time just there.
- *  - Who has more than it is entitled to when a session begins is given a second, not the whole
+ *  - Who has more than it is entitled to when a session begins is given two seconds, not the whole
  *    time: so it can go on with it while it has something to do and nobody waits, and others do not
  *    wait for it when it has not.
  *  - A limit that the program, the role, the database or the server's administrator has set is left
@@ -71,7 +71,7 @@ const char *tine_lend_reset_sql(struct tine_record *record);
 /* Has any server ever been told? Spares the look for the record else. */
 extern _Atomic bool tine_lend_any;
 
-/** Is it ended a second after its last use? */
+/** Is it ended two seconds after its last use? */
 bool tine_lend_is_soon(const struct tine_record *record);
 
 /** May the server be about to end it, or have ended it? */
