@@ -382,6 +382,25 @@ print(len(pids))
 """
 
 
+def test_nobody_stays_in_the_template_of_databases(server):
+    """While a program lives that has been in it, others can make databases."""
+    script = ('import psycopg2, sys\n'
+              'for _ in range(2):\n'
+              '    psycopg2.connect(dbname=sys.argv[1]).close()\n'
+              'print(psycopg2.connect("").cursor().execute("select 1"), flush=True)\n'
+              'sys.stdin.read()')
+    with subprocess.Popen([*procs.tine_command('--pool', 3), PYTHON, '-c', script, 'template1'],
+                          env=environment(server), stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.PIPE) as program:
+        try:
+            assert program.stdout.readline()
+            server.admin_sql('create database made_meanwhile')
+            server.admin_sql('drop database made_meanwhile')
+        finally:
+            program.stdin.close()
+            program.wait(60)
+
+
 UNSYNCED = '''
 from psycopg import pq
 conn = pq.PGconn.connect(b'')

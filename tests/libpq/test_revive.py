@@ -34,8 +34,9 @@ def test_cancels_meanwhile(cluster, run_on, transport):
     assert all_of('cancel_test', run_on(cluster.conninfo(transport))) == []
 
 
-@pytest.mark.parametrize('options', [[], ['--budget', '20'], ['--budget', '20', '--pool', '3']],
-                         ids=' '.join)
+@pytest.mark.parametrize('options', [
+    ['--ping-idle', '10ms'], ['--budget', '20'], ['--budget', '20', '--pool', '3'],
+], ids=' '.join)
 @pytest.mark.parametrize('transport', ['tls13', 'unix'])
 def test_unseen(cluster, run_on, transport, options):
     assert all_of('unseen_test', run_on(cluster.conninfo(transport)), *options) == []

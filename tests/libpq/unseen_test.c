@@ -4,6 +4,7 @@
  * own statement, not in its trace. To be run under tine run, with CONNINFO in the environment.
  * Under a budget idle sessions are told to end, and not to where they cannot be had again.
  */
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -141,5 +142,80 @@ TEST(finished_at_work)
 	CHECK_INT(least_ms, <, 40);
 }
 
+/* ---- the unnamed statement, which a text of ours ends at the server -------------------------- */
+
+static void prepare_unnamed(PGconn *conn, const char *sql)
+{
+	PGresult *result = PQprepare(conn, "", sql, 0, NULL);
+
+	CHECK_INT(PQresultStatus(result), ==, PGRES_COMMAND_OK);
+	PQclear(result);
+	play_wait_ms(PQsocket(conn), POLLIN, 30); /* longer than without a ping */
+}
+
+static void execute_unnamed(PGconn *conn)
+{
+	PGresult *result = PQexecPrepared(conn, "", 0, NULL, NULL, NULL, 0);
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+		check_fail(__FILE__, __LINE__, "%s", PQerrorMessage(conn));
+	PQclear(result);
+}
+
+TEST(unnamed_statements)
+{
+	static const char *const texts[] = { "select 1", "create temp table a ()", "listen b",
+					     "reset all", "set work_mem = '5MB'" };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		PGconn *conn = play_open();
+
+		prepare_unnamed(conn, texts[i]);
+		execute_unnamed(conn);
+		if (i != 1)
+			execute_unnamed(conn);
+		PQfinish(conn);
+	}
+}
+
+TEST(unnamed_statements_in_a_transaction)
+{
+	PGconn *conn = play_open();
+
+	play_ask(conn, "begin");
+	prepare_unnamed(conn, "create temp table a ()");
+	execute_unnamed(conn);
+	play_ask(conn, "commit");
+	PQfinish(conn);
+}
+
+TEST(unnamed_statements_are_described)
+{
+	PGconn *conn = play_open();
+	PGresult *result;
+
+	prepare_unnamed(conn, "select 1");
+	result = PQdescribePrepared(conn, "");
+	CHECK_INT(PQresultStatus(result), ==, PGRES_COMMAND_OK);
+	PQclear(result);
+	PQfinish(conn);
+}
+
+TEST(unnamed_statements_in_a_pipeline)
+{
+	PGconn *conn = play_open();
+	PGresult *result;
+
+	prepare_unnamed(conn, "select 1");
+	CHECK(PQenterPipelineMode(conn));
+	CHECK(PQsendQueryPrepared(conn, "", 0, NULL, NULL, NULL, 0));
+	CHECK(PQpipelineSync(conn));
+	result = PQgetResult(conn);
+	CHECK_INT(PQresultStatus(result), ==, PGRES_TUPLES_OK);
+	PQclear(result);
+	PQfinish(conn);
+}
+
 CHECK_TABLE(T(messages), T(messages_of_a_fresh_session), T(traces), T(emptied_before_use),
-	    T(finished_at_work))
+	    T(finished_at_work), T(unnamed_statements), T(unnamed_statements_in_a_transaction),
+	    T(unnamed_statements_are_described), T(unnamed_statements_in_a_pipeline))

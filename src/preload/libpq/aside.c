@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "preload/libpq/aside.h"
 
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "preload/fdtable.h"
+#include "preload/libpq/files.h"
 #include "preload/libpq/lex.h"
 #include "preload/libpq/watch.h"
+
+bool tine_aside_is_kind(const PQconninfoOption *options)
+{
+	const char *database = tine_files_option(options, "dbname");
+
+	return tine_files_option(options, "replication") ||
+	       (database && strcmp(database, "template1") == 0);
+}
 
 /* The answer to the reset would be an event, with what belonged to the connection that is gone. */
 bool tine_aside_step(const struct tine_record *record)

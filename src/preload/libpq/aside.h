@@ -13,6 +13,11 @@
 
 #include "preload/libpq/record.h"
 
+/** Is it of a kind that is never parked? Replication; and the template of new databases, which
+ *  nobody can make while anybody is connected to it.
+ *  @param options  what PQconninfo() says of it */
+bool tine_aside_is_kind(const PQconninfoOption *options);
+
 /** A connection is about to be parked.
  *  @return false: it is better finished */
 bool tine_aside_step(const struct tine_record *record);

@@ -111,6 +111,9 @@ int tine_ask_rows(struct tine_record *record, const struct tine_journal_step *st
 	real->PQsetnonblocking(record->conn, was_nonblocking);
 	if (was_shown)
 		tine_trace_show(record);
+	/* The server's unnamed statement does not outlive a text. */
+	if (!step->name)
+		tine_journal_set_owed(&record->session.journal, "", true);
 	return is_whole && !answer.has_error && real->PQstatus(record->conn) == CONNECTION_OK
 		       ? answer.rows
 		       : -1;

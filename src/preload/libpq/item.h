@@ -15,7 +15,7 @@ struct tine_journal_item {
 	enum tine_effect_kind kind;
 	bool is_last;   /* of what was sent together */
 	bool is_quiet;  /* a prepared statement that does nothing to the session */
-	bool is_owed;   /* a prepared statement that the new session could not be given */
+	bool is_owed;   /* a prepared statement that the session does not have */
 	bool is_wide;   /* not ASCII: what it says depends on the client encoding */
 	int statements; /* in the text whose last item it is */
 	size_t bytes;

@@ -553,8 +553,9 @@ void tine_journal_set_owed(struct tine_journal *journal, const char *name, bool 
 {
 	struct tine_journal_item *item = tine_item_find_kept(journal, name);
 
-	if (item)
-		item->is_owed = is_owed;
+	if (!item)
+		return;
+	item->is_owed = is_owed;
 	journal->owes |= is_owed;
 }
 

@@ -167,8 +167,9 @@ struct tine_journal_walk {
 bool tine_journal_next(const struct tine_journal *journal, struct tine_journal_walk *walk,
 		       struct tine_journal_step *ret);
 
-/** A statement could not be prepared in the new session, since what it asks of is gone: it is owed,
- *  and due when it is to be executed. Or it has been prepared now. */
+/** A statement could not be prepared in the new session, since what it asks of is gone, or it is
+ *  the unnamed one, and a text of ours has ended it: it is owed, and due when it is to be executed.
+ *  Or it has been prepared now. Nothing, where there is none of that name. */
 void tine_journal_set_owed(struct tine_journal *journal, const char *name, bool is_owed);
 
 /** Is it owed? Then this is the step. */

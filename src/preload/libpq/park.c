@@ -348,7 +348,7 @@ void tine_park_born(struct tine_record *record, bool has_ticket)
 	tine_past_note(record);
 	options = real->PQconninfo(record->conn);
 	tine_files_free(&stay->files);
-	stay->is_poolable = options && !tine_files_option(options, "replication") &&
+	stay->is_poolable = options && !tine_aside_is_kind(options) &&
 			    tine_files_note(&stay->files, options, stay->has_service, has_ticket);
 	real->PQconninfoFree(options);
 }

@@ -148,15 +148,34 @@ static bool restore(struct tine_record *record, int64_t until_ns)
 	return true;
 }
 
+/* In a pipeline nothing is answered before its sync. */
+static bool may_prepare(const struct tine_record *record)
+{
+	const struct tine_real *real = &record->copy->real;
+
+	return real->PQtransactionStatus(record->conn) != PQTRANS_ACTIVE &&
+	       (!real->PQpipelineStatus ||
+		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF);
+}
+
 void tine_reopen_prepare_owed(struct tine_record *record, const char *name)
 {
 	struct tine_journal_step step;
 
 	if (!name || !tine_journal_owes(&record->session.journal, name, &step) ||
-	    record->copy->real.PQtransactionStatus(record->conn) == PQTRANS_ACTIVE)
+	    !may_prepare(record))
 		return;
 	if (tine_ask_between(record, &step) >= 0)
 		tine_journal_set_owed(&record->session.journal, name, false);
+}
+
+void tine_reopen_prepare_all_owed(struct tine_record *record)
+{
+	struct tine_journal_walk walk = { 0 };
+	struct tine_journal_step step;
+
+	while (tine_journal_next(&record->session.journal, &walk, &step))
+		tine_reopen_prepare_owed(record, step.name);
 }
 
 void tine_reopen_prepare(struct tine_reopening *work)

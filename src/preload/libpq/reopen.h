@@ -33,9 +33,13 @@ struct tine_reopening {
 	int watches_count;
 };
 
-/** A prepared statement that the new session could not be given is about to be executed: try once
- *  more. If that fails so does the execution, which the server does not know the statement of. */
+/** A prepared statement that the new session could not be given, or that a text of ours has ended,
+ *  is about to be executed or described: try once more. If that fails so does that, since the
+ *  server does not know the statement. */
 void tine_reopen_prepare_owed(struct tine_record *record, const char *name);
+
+/** The same before what nothing can be asked in: a pipeline. */
+void tine_reopen_prepare_all_owed(struct tine_record *record);
 
 /** Does a severed number still hold the dead end that was put there for this connection? */
 bool tine_reopen_owns(const struct tine_record *record);

@@ -20,7 +20,7 @@ struct tine_record;
 
 enum tine_statement_kind {
 	TINE_NOTHING,  /* nothing is sent that has to be answered later, nothing is left behind */
-	TINE_OTHER,    /* is answered, leaves nothing behind: a description */
+	TINE_OTHER,    /* is answered, leaves nothing behind: a description, of name perhaps */
 	TINE_FUNCTION, /* PQfn(), of which only a number is known */
 	TINE_QUERY,    /* sql */
 	TINE_PREPARE,  /* name, sql, types, count */

@@ -65,7 +65,8 @@ static struct tine_record *use_statement(const struct tine_copy *copy, PGconn *c
 		tine_park_make_way(statement);
 	if (record && record->lending.is_told)
 		tine_lend_before(record, statement);
-	if (record && record->session.journal.owes && statement->kind == TINE_EXECUTE)
+	if (record && record->session.journal.owes &&
+	    (statement->kind == TINE_EXECUTE || statement->kind == TINE_OTHER))
 		tine_reopen_prepare_owed(record, statement->name);
 	return record;
 }
@@ -237,6 +238,8 @@ int tine_wrap_PQenterPipelineMode(struct tine_copy *copy, PGconn *conn)
 		return 0;
 	if (record && record->lending.is_told)
 		tine_lend_never(record);
+	if (record && record->session.journal.owes)
+		tine_reopen_prepare_all_owed(record);
 	rc = copy->real.PQenterPipelineMode(conn);
 	tine_use_end(record);
 	return rc;
