@@ -29,7 +29,7 @@ class Sampler(Repeated):
             names = [name for name, in cursor.fetchall()]
         self.most = max(self.most, len(names))
         self.samples += 1
-        self.names.update(names)
+        self.names.update(filter(None, names))      # one that begins has none for a moment
         return len(names)
 
     def active(self, statement):
