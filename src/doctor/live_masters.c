@@ -62,20 +62,37 @@ static bool is_guarded(const struct tine_scene *scene, const struct tine_patient
 	return is_live;
 }
 
+static const struct tine_process *parent_of(const struct tine_scene *scene,
+					     const struct tine_process *process)
+{
+	return process->parent ? tine_procs_find(&scene->procs, process->parent) : NULL;
+}
+
+/* What was found above a process: the workers of one master have one answer. */
+struct ancestry {
+	const struct tine_process *parent;
+	bool is_guarded;
+};
+
 static bool has_guarded_ancestor(const struct tine_scene *scene,
 				 const struct tine_patients *patients,
-				 const struct tine_process *process)
+				 const struct tine_process *process, struct ancestry *last)
 {
-	for (size_t steps = 0; process && steps < scene->procs.count; steps++) {
-		if (is_guarded(scene, patients, process))
-			return true;
-		process = process->parent ? tine_procs_find(&scene->procs, process->parent) : NULL;
+	const struct tine_process *above = parent_of(scene, process);
+
+	if (!above || above == last->parent)
+		return above && last->is_guarded;
+	*last = (struct ancestry){ .parent = above };
+	for (size_t steps = 0; above && steps < scene->procs.count && !last->is_guarded; steps++) {
+		last->is_guarded = is_guarded(scene, patients, above);
+		above = parent_of(scene, above);
 	}
-	return false;
+	return last->is_guarded;
 }
 
 static void look_at_guard(struct tine_report *report, const struct tine_scene *scene,
-			  const struct tine_patients *patients, const struct tine_patient *patient)
+			  const struct tine_patients *patients, const struct tine_patient *patient,
+			  struct ancestry *last)
 {
 	char where[96];
 
@@ -90,7 +107,7 @@ static void look_at_guard(struct tine_report *report, const struct tine_scene *s
 		tine_report_add(report, "guard-not-loaded", where,
 				"LD_PRELOAD names libtine-preload.so, which is not in the "
 				"process's memory.");
-	else if (has_guarded_ancestor(scene, patients, patient->process))
+	else if (has_guarded_ancestor(scene, patients, patient->process, last))
 		tine_report_add(report, "guard-lost", where,
 				"It uses PostgreSQL and is not guarded, while an ancestor is.");
 }
@@ -98,6 +115,7 @@ static void look_at_guard(struct tine_report *report, const struct tine_scene *s
 void tine_live_masters(struct tine_report *report, const struct tine_scene *scene,
 		       const struct tine_patients *patients)
 {
+	struct ancestry last = { 0 };
 	char where[96];
 
 	for (size_t i = 0; i < patients->count; i++) {
@@ -105,7 +123,7 @@ void tine_live_masters(struct tine_report *report, const struct tine_scene *scen
 
 		if (patient->copies)
 			look_at_master(report, patient);
-		look_at_guard(report, scene, patients, patient);
+		look_at_guard(report, scene, patients, patient, &last);
 		if (patient->closed)
 			tine_report_add(report, "closed-by-server",
 					place(patient->process, where, sizeof(where)),

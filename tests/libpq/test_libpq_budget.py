@@ -104,8 +104,7 @@ def test_the_log_is_the_same_in_a_chroot(server, tmp_path):
 
 
 ONE_WORKS = '''
-import os, signal, sys, psycopg2
-parent = os.getpid()
+import os, signal, psycopg2
 def ask(cursor):
     cursor.execute('select pg_backend_pid()')
     return cursor.fetchone()[0]

@@ -35,7 +35,7 @@ def test_cancels_meanwhile(cluster, run_on, transport):
 
 
 @pytest.mark.parametrize('options', [
-    ['--ping-idle', '10ms'], ['--budget', '20'], ['--budget', '20', '--pool', '3'],
+    [], ['--ping-idle', '10ms'], ['--budget', '20'], ['--budget', '20', '--pool', '3'],
 ], ids=' '.join)
 @pytest.mark.parametrize('transport', ['tls13', 'unix'])
 def test_unseen(cluster, run_on, transport, options):

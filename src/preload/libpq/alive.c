@@ -48,8 +48,7 @@ static bool may_judge(const struct tine_record *record)
 	    tine_journal_obstacle(&record->session.journal) != TINE_OBSTACLE_NONE ||
 	    real->PQstatus(conn) != CONNECTION_OK ||
 	    real->PQtransactionStatus(conn) != PQTRANS_IDLE ||
-	    (real->PQpipelineStatus && real->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) ||
-	    real->PQsocket(conn) != record->session.fd)
+	    tine_session_in_pipeline(record) || real->PQsocket(conn) != record->session.fd)
 		return false;
 	if (tine_record_inherited(record))
 		return tine_reopen_owns(record);

@@ -366,8 +366,7 @@ static bool may_be_lent(const struct tine_record *record)
 	return tine_level.revive && tine_session_is_settled(&record->session) &&
 	       real->PQtransactionStatus(record->conn) == PQTRANS_IDLE &&
 	       real->PQstatus(record->conn) == CONNECTION_OK &&
-	       (!real->PQpipelineStatus ||
-		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF) &&
+	       !tine_session_in_pipeline(record) &&
 	       tine_journal_obstacle(&record->session.journal) == TINE_OBSTACLE_NONE &&
 	       tine_session_holds(record);
 }

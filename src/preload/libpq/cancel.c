@@ -148,17 +148,12 @@ void tine_cancel_let(struct tine_record *record)
 }
 
 /* What a callback asks, in the midst of it, libpq lets it ask; a parent's thread does not go on. */
-static bool is_renewed_by_another(const struct tine_renewal *renewal)
+bool tine_cancel_is_held(const struct tine_record *record)
 {
-	uint64_t by = atomic_load(&renewal->by);
+	uint64_t by = atomic_load(&record->renewal.by);
 
 	return by && by >> FORKS_SHIFT == generation() >> FORKS_SHIFT &&
 	       by != (generation() | (uintptr_t)pthread_self());
-}
-
-bool tine_cancel_is_held(const struct tine_record *record)
-{
-	return is_renewed_by_another(&record->renewal);
 }
 
 /* @return false: it has not come to an end in all that time */
@@ -168,7 +163,7 @@ static bool begin_to_read(struct tine_record *record)
 
 	for (;;) {
 		atomic_fetch_add(&record->renewal.readers, 1);
-		if (!is_renewed_by_another(&record->renewal))
+		if (!tine_cancel_is_held(record))
 			return true;
 		atomic_fetch_sub(&record->renewal.readers, 1);
 		if (!until_ns)

@@ -364,8 +364,7 @@ static bool may_stay(struct tine_record *record, int64_t now_ns)
 	return stay->is_poolable && !tine_record_inherited(record) && now_ns < stay->expires_ns &&
 	       real->PQstatus(conn) == CONNECTION_OK &&
 	       real->PQtransactionStatus(conn) != PQTRANS_ACTIVE &&
-	       (!real->PQpipelineStatus || real->PQpipelineStatus(conn) == PQ_PIPELINE_OFF) &&
-	       tine_session_is_settled(&record->session);
+	       !tine_session_in_pipeline(record) && tine_session_is_settled(&record->session);
 }
 
 /* Without it the server would do the same when the connection ends. */

@@ -151,11 +151,8 @@ static bool restore(struct tine_record *record, int64_t until_ns)
 /* In a pipeline nothing is answered before its sync. */
 static bool may_prepare(const struct tine_record *record)
 {
-	const struct tine_real *real = &record->copy->real;
-
-	return real->PQtransactionStatus(record->conn) != PQTRANS_ACTIVE &&
-	       (!real->PQpipelineStatus ||
-		real->PQpipelineStatus(record->conn) == PQ_PIPELINE_OFF);
+	return record->copy->real.PQtransactionStatus(record->conn) != PQTRANS_ACTIVE &&
+	       !tine_session_in_pipeline(record);
 }
 
 void tine_reopen_prepare_owed(struct tine_record *record, const char *name)

@@ -12,7 +12,7 @@
 #include "preload/libpq/fill.h"
 #include "preload/track.h"
 
-static bool in_pipeline(const struct tine_record *record)
+bool tine_session_in_pipeline(const struct tine_record *record)
 {
 	const struct tine_real *real = &record->copy->real;
 
@@ -175,7 +175,7 @@ void tine_session_settle(struct tine_record *record)
 {
 	struct tine_session *session = &record->session;
 
-	if (!session->is_open || !session->due || in_pipeline(record))
+	if (!session->is_open || !session->due || tine_session_in_pipeline(record))
 		return;
 	if (session->journal.sent.first)
 		tine_journal_confuse(&session->journal);
@@ -230,7 +230,7 @@ void tine_session_sent(struct tine_record *record, const struct tine_statement *
 	if (!record->session.is_open)
 		return;
 	note_sent(&record->session, statement);
-	if (in_pipeline(record))
+	if (tine_session_in_pipeline(record))
 		record->session.is_unsynced = true;
 }
 
@@ -253,7 +253,6 @@ TINE_HOT_CODE
 void tine_session_result(struct tine_record *record, const PGresult *result)
 {
 	struct tine_session *session = &record->session;
-	bool was_due = session->due > 0;
 	ExecStatusType status;
 
 	if (!session->is_open)
@@ -264,11 +263,12 @@ void tine_session_result(struct tine_record *record, const PGresult *result)
 		return;
 	}
 	if (!result) {
-		if (session->due && (session->saw_result || !in_pipeline(record)))
+		if (session->due && (session->saw_result || !tine_session_in_pipeline(record))) {
 			answered(record, session->saw_result && !session->saw_error);
-		/* It was sent outside, with a sync, which ended what was before it. */
-		if (session->is_unsynced && was_due && !in_pipeline(record))
-			session->is_unsynced = false;
+			/* Outside it was sent with a sync, which ended what was before it. */
+			session->is_unsynced =
+				session->is_unsynced && tine_session_in_pipeline(record);
+		}
 		return;
 	}
 	status = record->copy->real.PQresultStatus(result);
@@ -292,7 +292,7 @@ void tine_session_asked(struct tine_record *record, const struct tine_statement 
 	struct tine_session *session = &record->session;
 
 	/* In a pipeline libpq refuses whatever would wait for its answer, and sends nothing. */
-	if (!session->is_open || in_pipeline(record))
+	if (!session->is_open || tine_session_in_pipeline(record))
 		return;
 	/* Not sent, as far as can be known: there was no text, or no connection. */
 	if (!result) {

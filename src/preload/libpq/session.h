@@ -80,6 +80,9 @@ struct tine_session {
 /** The record's PGconn has just logged in. */
 void tine_session_begin(struct tine_record *record);
 
+/** Is the connection in pipeline mode, as libpq says? One without that mode has none. */
+bool tine_session_in_pipeline(const struct tine_record *record);
+
 /** A pipeline's sync was sent. */
 void tine_session_sync_sent(struct tine_record *record);
 
