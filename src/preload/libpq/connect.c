@@ -227,15 +227,18 @@ static const struct tine_record *find_held(const struct tine_copy *copy, const P
 ConnStatusType tine_wrap_PQstatus(struct tine_copy *copy, const PGconn *conn)
 {
 	const struct tine_record *record = find_apart(copy, conn);
+	ConnStatusType status;
 
 	/* As PQconnectStart() leaves it, until it is polled; a Unix socket is connected at once. */
 	if (record && record->stay.place == TINE_STAY_COMING)
 		return tine_login_is_local(record) ? CONNECTION_MADE : CONNECTION_STARTED;
 	if (record && tine_await_is_on(record))
 		return CONNECTION_STARTED;
-	if (find_held(copy, conn))
-		return CONNECTION_OK;
-	return copy->real.PQstatus(conn);
+	status = copy->real.PQstatus(conn);
+	if (status == CONNECTION_OK)
+		return status;
+	/* Looked at first: that may have begun only now, or be over by the second look. */
+	return find_held(copy, conn) ? CONNECTION_OK : copy->real.PQstatus(conn);
 }
 
 static int socket_of(const struct tine_copy *copy, const PGconn *conn)
@@ -252,10 +255,9 @@ static int socket_of(const struct tine_copy *copy, const PGconn *conn)
 TINE_HOT_CODE
 int tine_wrap_PQsocket(struct tine_copy *copy, const PGconn *conn)
 {
-	if (tine_stay_any_apart() ||
-	    atomic_load_explicit(&tine_cancel_holds, memory_order_relaxed) > 0)
-		return socket_of(copy, conn);
-	return copy->real.PQsocket(conn);
+	int fd = tine_stay_any_apart() ? -1 : copy->real.PQsocket(conn);
+
+	return fd >= 0 ? fd : socket_of(copy, conn);
 }
 
 int tine_wrap_PQsetnonblocking(struct tine_copy *copy, PGconn *conn, int on)
